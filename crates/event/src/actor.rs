@@ -1,0 +1,194 @@
+//! Who calls, and on whose behalf: the actor and its chain of hops, each with the evidence for it.
+//! This file knows no token format; `identity` fills it in.
+
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// The party that makes a call, as far as it was established.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// From the first trigger to the party that speaks to the gateway (last). Never empty for an
+    /// identified actor.
+    pub chain: Vec<Hop>,
+    /// True when the proof is one that only development set-ups use (a static key).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub development: bool,
+    /// Stable identifier, unique together with `provider`: what policies and searches name.
+    pub id: String,
+    /// What sort of party it is.
+    pub kind: ActorKind,
+    /// The level of the weakest proof that `id` rests on.
+    pub level: Level,
+    /// Name of the configured trust provider that vouches for it; empty when nobody does.
+    pub provider: String,
+}
+
+impl Actor {
+    /// The actor of a call whose caller presented nothing that could be verified.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            chain: Vec::new(),
+            development: false,
+            id: "anonymous".to_owned(),
+            kind: ActorKind::Anonymous,
+            level: Level::None,
+            provider: String::new(),
+        }
+    }
+
+    /// The upstream server itself, as the sender of a request towards the client.
+    #[must_use]
+    pub fn server(name: &str) -> Self {
+        Self {
+            chain: vec![Hop {
+                evidence: Evidence::new(EvidenceKind::Configuration),
+                id: name.to_owned(),
+                level: Level::Observed,
+                role: HopRole::Server,
+            }],
+            development: false,
+            id: name.to_owned(),
+            kind: ActorKind::Server,
+            level: Level::Observed,
+            provider: "upstream".to_owned(),
+        }
+    }
+}
+
+/// What sort of party an actor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActorKind {
+    /// Nobody we know.
+    Anonymous,
+    /// A person, as asserted by an identity provider.
+    Human,
+    /// A local user and process, observed by the operating system.
+    Local,
+    /// An upstream MCP server that asks something of the client.
+    Server,
+    /// A program with an identity of its own: an agent, a job, a service.
+    Workload,
+}
+
+/// How well an identity is established, from weakest to strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Not at all.
+    None,
+    /// Seen by the gateway (an address, a local user), not proven.
+    Observed,
+    /// Claimed by the peer, unverified.
+    PeerAsserted,
+    /// Inside a verified token, from an issuer allowed to speak about this role.
+    IssuerAsserted,
+    /// Signature, audience and time verified; whoever holds the token can present it.
+    VerifiedBearer,
+    /// Verified, and possession of the key shown on this request.
+    VerifiedPop,
+}
+
+/// One link from the first trigger to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// What the identity of this hop rests on.
+    pub evidence: Evidence,
+    /// Stable identifier of the party.
+    pub id: String,
+    /// How well it is established.
+    pub level: Level,
+    /// Its part in the chain.
+    pub role: HopRole,
+}
+
+/// The part a hop plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HopRole {
+    /// A program that calls for itself or for the hop before it.
+    Agent,
+    /// A person.
+    Human,
+    /// The parent process of a local caller.
+    Process,
+    /// An MCP server.
+    Server,
+    /// What set the chain going: an event, a schedule, a pull request.
+    Trigger,
+    /// A workload whose platform vouches for it.
+    Workload,
+}
+
+/// Where an identity comes from and how it was checked. Holds digests of credentials, never the
+/// credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Signature algorithm of the token (RFC 7518 name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<String>,
+    /// Audience that the token was issued for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<String>,
+    /// Expiry of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<Time>,
+    /// Issue time of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<Time>,
+    /// Issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// Token identifier (`jti`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// RFC 7638 SHA-256 thumbprint (base64url) of the key that verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_thumbprint: Option<String>,
+    /// When the key set was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_fetched: Option<Time>,
+    /// Key identifier (`kid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// The sort of evidence.
+    pub kind: EvidenceKind,
+    /// SHA-256 of the token as presented, lowercase hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_sha256: Option<String>,
+}
+
+impl Evidence {
+    /// Evidence of a kind, nothing else known yet.
+    #[must_use]
+    pub fn new(kind: EvidenceKind) -> Self {
+        Self {
+            alg: None,
+            aud: None,
+            exp: None,
+            iat: None,
+            iss: None,
+            jti: None,
+            key_thumbprint: None,
+            keys_fetched: None,
+            kid: None,
+            kind,
+            token_sha256: None,
+        }
+    }
+}
+
+/// The sort of evidence behind a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A static key from the configuration; development only.
+    ApiKey,
+    /// The gateway's own configuration.
+    Configuration,
+    /// A signed JSON Web Token (RFC 7519).
+    Jwt,
+    /// What the operating system says of a local process.
+    OperatingSystem,
+}

@@ -1,0 +1,198 @@
+use crate::{
+    Actor, ActorKind, Answered, Asked, Basis, CallId, ClaimedClient, Decision, Direction, Effect,
+    Environment, Event, EventId, Evidence, EvidenceKind, Hop, HopRole, Kind, Level, MethodClass,
+    Outcome, Payload, Refusal, Refused, Resource, ResourceKind, Stamp, Status, Time, Transport,
+    bounded,
+};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+fn stamp(n: u128, text: &str) -> Stamp {
+    Stamp {
+        id: EventId(Uuid::from_u128(n)),
+        environment: Environment {
+            gateway: text.to_owned(),
+            monotonic_us: 42,
+            peer: Some("127.0.0.1:9".to_owned()),
+            region: Some("eu-1".to_owned()),
+            time: Time::from_unix_us(1_795_336_620_123_456),
+            transport: Some(Transport::Http),
+        },
+    }
+}
+
+fn actor(text: &str) -> Actor {
+    let evidence = Evidence {
+        alg: Some("ES256".to_owned()),
+        aud: Some("https://gw.example/mcp".to_owned()),
+        exp: Some(Time::from_unix_us(1_795_336_920_000_000)),
+        iat: Some(Time::from_unix_us(1_795_336_620_000_000)),
+        iss: Some("https://issuer.example".to_owned()),
+        jti: Some(text.to_owned()),
+        key_thumbprint: Some("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned()),
+        keys_fetched: Some(Time::from_unix_us(1_795_336_600_000_000)),
+        kid: Some("k1".to_owned()),
+        kind: EvidenceKind::Jwt,
+        token_sha256: Some("00ff".to_owned()),
+    };
+    Actor {
+        chain: vec![Hop {
+            evidence,
+            id: text.to_owned(),
+            level: Level::VerifiedBearer,
+            role: HopRole::Workload,
+        }],
+        development: true,
+        id: text.to_owned(),
+        kind: ActorKind::Workload,
+        level: Level::VerifiedBearer,
+        provider: "ci".to_owned(),
+    }
+}
+
+fn resource(text: &str) -> Resource {
+    Resource {
+        class: MethodClass::Write,
+        kind: ResourceKind::Tool,
+        method: "tools/call".to_owned(),
+        names: vec![text.to_owned()],
+        server: "crm".to_owned(),
+    }
+}
+
+fn decision(text: &str) -> Decision {
+    Decision {
+        basis: Basis::Permit,
+        determining: vec![text.to_owned()],
+        effect: Effect::Permit,
+        engine: "cedar 4.14".to_owned(),
+        errors: vec!["broken".to_owned()],
+        policy_set: "sha256:aa".to_owned(),
+        schema: "sha256:bb".to_owned(),
+    }
+}
+
+/// One event of every kind, with every optional field present somewhere.
+fn every_kind(text: &str) -> Vec<Event> {
+    let call = CallId(Uuid::from_u128(7));
+    let client = Some(ClaimedClient { name: text.to_owned(), version: Some("1".to_owned()) });
+    let details = BTreeMap::from([
+        ("policy_set".to_owned(), text.to_owned()),
+        ("a".to_owned(), "b".to_owned()),
+    ]);
+    let outcome = Outcome {
+        code: Some(-32_602),
+        http_status: Some(200),
+        ..Outcome::new(Status::ProtocolError, 1_234)
+    };
+    vec![
+        Event::asked(
+            stamp(1, text),
+            Asked {
+                call,
+                actor: actor(text),
+                direction: Direction::ToServer,
+                resource: resource(text),
+                decision: decision(text),
+                request_bytes: 335,
+                client: client.clone(),
+                protocol: Some("2026-07-28".to_owned()),
+                session: Some("sha256:00".to_owned()),
+            },
+        ),
+        Event::answered(
+            stamp(2, text),
+            Answered {
+                call,
+                asked: 1,
+                outcome,
+                payload: Payload {
+                    request_bytes: Some(335),
+                    response_bytes: Some(10),
+                    response_messages: Some(1),
+                },
+                session: None,
+            },
+        ),
+        Event::refused(
+            stamp(3, text),
+            Refused {
+                call,
+                actor: Actor::anonymous(),
+                direction: Direction::ToServer,
+                resource: Some(resource(text)),
+                decision: None,
+                refusal: Refusal {
+                    code: 40_100,
+                    http_status: Some(401),
+                    reason: "identity.missing".to_owned(),
+                },
+                request_bytes: 0,
+                client,
+                protocol: None,
+                session: None,
+            },
+        ),
+        Event::in_doubt(stamp(4, text), call, 1),
+        Event::notice(stamp(5, text), Kind::PolicyChanged, details),
+    ]
+}
+
+#[test]
+fn bytes_of_version_1_never_change() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/events-v1.jsonl");
+    let written: String = every_kind("agent \"ünïcode\" \u{1}\u{7f}\n€")
+        .iter()
+        .map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n")
+        .collect();
+    let expected = std::fs::read_to_string(golden).unwrap();
+    assert_eq!(written, expected, "the event format is public: add fields, never change bytes");
+    for line in expected.lines() {
+        Event::decode_strict(line.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn newer_schema_and_other_spellings_are_refused() {
+    let event = Event::notice(stamp(5, "g"), Kind::GatewayStarted, BTreeMap::new());
+    let text = String::from_utf8(event.encode().unwrap()).unwrap();
+    let newer = text.replace("\"v\":1", "\"v\":2");
+    assert!(Event::decode(newer.as_bytes()).unwrap_err().to_string().contains("version 2"));
+    let spaced = text.replace("\"v\":1", "\"v\": 1");
+    assert!(Event::decode(spaced.as_bytes()).is_ok());
+    assert!(Event::decode_strict(spaced.as_bytes()).is_err());
+}
+
+#[test]
+fn an_event_larger_than_an_entry_is_refused() {
+    let details = BTreeMap::from([("k".to_owned(), "x".repeat(70_000))]);
+    let event = Event::notice(stamp(5, "g"), Kind::GatewayStarted, details);
+    assert!(event.encode().unwrap_err().to_string().contains("larger than a log entry"));
+}
+
+#[test]
+fn bounded_cuts_at_characters_and_says_so() {
+    assert_eq!(bounded("abc", 3), "abc");
+    assert_eq!(bounded("abcd", 3), "…");
+    assert_eq!(bounded("äöüß", 6), "ä…");
+}
+
+proptest! {
+    #[test]
+    fn encoding_is_canonical_and_reads_back(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}|.{0,8}") {
+        for event in every_kind(&text) {
+            let bytes = event.encode().unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            prop_assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes.clone());
+            prop_assert_eq!(Event::decode_strict(&bytes).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn bounded_never_exceeds(text in ".{0,40}", max in 3_usize..60) {
+        let cut = bounded(&text, max);
+        prop_assert!(cut.len() <= max);
+        prop_assert!(text.len() > max || cut == text);
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod actor;
+mod decision;
+mod encode;
+mod event;
+mod outcome;
+mod resource;
+mod time;
+
+pub use actor::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
+pub use decision::{Basis, Decision, Effect};
+pub use encode::{DecodeError, ENTRY_BYTES_MAX, EncodeError, bounded};
+pub use event::{
+    Answered, Asked, CallId, ClaimedClient, Direction, Environment, Event, EventId, Kind, Payload,
+    Refused, SCHEMA_VERSION, Stamp, Transport,
+};
+pub use outcome::{Outcome, OutcomeClass, Refusal, Status};
+pub use resource::{MethodClass, Resource, ResourceKind};
+pub use time::Time;

@@ -1,0 +1,1 @@
+//! Born in the next commit.
