@@ -77,6 +77,25 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 15] = [
+        Self::Accepted,
+        Self::Cancelled,
+        Self::ClientGone,
+        Self::HttpError,
+        Self::InputRequired,
+        Self::MalformedReply,
+        Self::Ok,
+        Self::ProtocolError,
+        Self::ReplyTooLarge,
+        Self::Task,
+        Self::TimedOut,
+        Self::ToolError,
+        Self::TransportFailure,
+        Self::Unknown,
+        Self::Unreachable,
+    ];
+
     /// The class of this status.
     #[must_use]
     pub fn class(self) -> OutcomeClass {

@@ -1,1 +1,26 @@
-//! Born in the next commit.
+#![doc = include_str!("../README.md")]
+
+mod asked;
+mod body;
+mod call;
+mod carry;
+mod client;
+pub mod config;
+mod exchange;
+mod gateway;
+mod headers;
+mod listener;
+mod pipeline;
+mod proof;
+mod question;
+mod refusal;
+mod relay;
+mod session;
+mod source;
+mod upstream;
+mod wrap;
+
+pub use gateway::{Gateway, Parts};
+pub use upstream::http::BadUpstream;
+pub use upstream::process::SpawnError;
+pub use wrap::{WrapEnd, WrapParts, wrap};

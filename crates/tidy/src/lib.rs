@@ -1,1 +1,9 @@
-//! Born in the next commit.
+#![doc = include_str!("../README.md")]
+
+pub mod edges;
+pub mod layout;
+pub mod links;
+pub mod manifest;
+pub mod source;
+pub mod tree;
+pub mod words;

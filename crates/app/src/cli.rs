@@ -1,0 +1,281 @@
+//! The command line, which teaches while it is read. Arguments are checked for form here and for
+//! meaning where they are used.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The audit gateway for MCP: every call is identified, decided, recorded before it runs, and
+/// provable afterwards.
+///
+/// See it work first:  countersign demo
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  countersign demo                                   a complete run on this machine, nothing needed
+  countersign wrap -- npx -y SERVER ARGS...          record what a client does with one local server
+  countersign init DIR --url http://HOST:PORT/mcp    make configuration, keys, policy and log
+  countersign serve --config DIR/countersign.toml    put the gateway in front of that server
+  countersign search DIR/log                         read the trail
+  countersign verify DIR/log                         prove that nothing was altered
+
+Log lines go to standard error; COUNTERSIGN_LOG chooses them (error, warn, info, debug).";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve MCP over HTTP in front of one server, as the configuration says.
+    Serve(Serve),
+    /// Stand between a client and one local server on standard input and output.
+    ///
+    /// Put it before the server's command in the client's configuration. Nothing else is needed: key,
+    /// log and a policy that permits everything to the local user are made on first use.
+    #[command(after_help = WRAP_HELP)]
+    Wrap(Wrap),
+    /// Make a directory with configuration, keys, starter policy and an empty log.
+    #[command(
+        after_help = "Example:\n  countersign init gw --name gw-1 --url http://127.0.0.1:3001/mcp\n  countersign init gw --name gw-1 -- npx -y @modelcontextprotocol/server-filesystem /srv/docs"
+    )]
+    Init(Init),
+    /// Find calls in a log: who called what, whether it was allowed, what came out.
+    #[command(after_help = SEARCH_HELP)]
+    Search(Search),
+    /// Check a log offline: every byte, every hash, every signature.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(Verify),
+    /// Work with policies.
+    Policy(Policy),
+    /// Make keys.
+    Keys(Keys),
+    /// Play a short scenario with real MCP messages on this machine and show its trail.
+    #[command(
+        after_help = "Needs no network and nothing installed. Without --data everything is made in a temporary\ndirectory and removed at the end."
+    )]
+    Demo(Demo),
+    /// The sample server of the demo, on standard input and output.
+    #[command(hide = true)]
+    SampleServer,
+    /// Write a completion script for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration file; `countersign init` makes one.
+    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+    pub(crate) config: PathBuf,
+}
+
+const WRAP_HELP: &str = "\
+Claude Desktop, Cursor and others start local servers from a JSON file. Change
+  \"command\": \"npx\",         \"args\": [\"-y\", \"SERVER\"]
+to
+  \"command\": \"countersign\", \"args\": [\"wrap\", \"--name\", \"SERVER-NAME\", \"--\", \"npx\", \"-y\", \"SERVER\"]
+
+Each --name has its own log, since a log has one writer. Exit status: that of the server.";
+
+/// Arguments of `wrap`.
+#[derive(Debug, Args)]
+pub(crate) struct Wrap {
+    /// Name of the server in the trail and in policies.
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    pub(crate) name: String,
+    /// Directory for key, log and policy; made on first use. Default: `countersign/NAME` in the
+    /// user's data directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) data: Option<PathBuf>,
+    /// Take log, policy and limits from a configuration file instead.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's command, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The directory to make.
+    pub(crate) directory: PathBuf,
+    /// Name of the gateway; part of the origin of its log.
+    #[arg(long, value_name = "NAME", default_value = "gateway-1")]
+    pub(crate) name: String,
+    /// Name of the server in the trail and in policies.
+    #[arg(long, value_name = "NAME", default_value = "server-1")]
+    pub(crate) server: String,
+    /// Address of a Streamable HTTP server to stand in front of.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub(crate) url: Option<url::Url>,
+    /// Command of a local server to stand in front of, after `--`.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+const SEARCH_HELP: &str = "\
+Filters are all applied together; times are RFC 3339 or an age such as 15m, 2h, 7d.
+
+Examples:
+  countersign search log --since 1h --decision forbid
+  countersign search log --actor ci-agent --tool query --json | jq .outcome
+  countersign search log --call 9d9e2f6a7f3b --json";
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Directory of the log.
+    #[arg(value_name = "LOG_DIR")]
+    pub(crate) log: PathBuf,
+    /// Only calls from this time on.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only calls before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only calls of this actor (its identifier, exactly).
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Only calls of this server.
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Only calls of this method, such as `tools/call`.
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// Only calls that name this tool, prompt or resource.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tool: Option<String>,
+    /// Only calls that were permitted or forbidden; calls refused before a decision count as
+    /// forbidden.
+    #[arg(long)]
+    pub(crate) decision: Option<DecisionArgument>,
+    /// Only calls with this outcome, such as `ok`, `tool-error`, `in-doubt` or `refused`, or of this
+    /// class: `success`, `failure`, `anomaly`.
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    /// Only this call: its id, or the end of it as the table shows.
+    #[arg(long, value_name = "CALL_ID")]
+    pub(crate) call: Option<String>,
+    /// At most so many calls, the latest ones.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Show events of the gateway itself (start, stop, policy changes) as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// One JSON object a line, with everything that is on record.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecisionArgument {
+    /// The call was passed on.
+    Permit,
+    /// The call was refused.
+    Forbid,
+}
+
+const VERIFY_HELP: &str = "\
+Needs no network and trusts nothing in the directory when --key is given. A log that is being written
+can be verified too, up to its last complete batch.
+
+Exit status:
+  0   the log verifies whole
+  1   the check could not be made (wrong arguments, no permission)
+  10  something was altered
+  11  entries are missing at the end, or the log is older than the checkpoint given
+  12  a signature or key is not the expected one
+  13  the log ends in an unfinished write: open it with `serve` to recover, then verify again
+  14  a file is missing
+  15  this is not a log, or it cannot be read
+  16  the entries are intact but their content is not: not events, or answers without questions";
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Directory of the log.
+    #[arg(value_name = "LOG_DIR")]
+    pub(crate) log: PathBuf,
+    /// A checkpoint that you kept: the log must still contain everything it covers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The log's verifier key that you kept, instead of the one in the directory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `policy`.
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check the policies of a directory and say what is wrong, where and why.
+    ///
+    /// Exit status: 0 when they can be used, 1 when not; warnings do not count.
+    Check {
+        /// The directory with `*.cedar` files.
+        directory: PathBuf,
+        /// The result as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the schema that policies are checked against.
+    Schema,
+}
+
+/// Arguments of `keys`.
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make the key pair of a log (Ed25519).
+    ///
+    /// The private key goes to FILE, readable by its owner only; the verifier key, which you give to
+    /// whoever shall verify the log, to FILE.pub and to standard output.
+    Generate {
+        /// Origin of the log, such as `audit.example.com/gateway-1`: unique, without spaces or `+`.
+        #[arg(long, value_name = "ORIGIN")]
+        origin: String,
+        /// File for the private key; must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Make a static API key for development.
+    ///
+    /// Prints the key, which is shown only here, and the lines for the configuration.
+    ApiKey {
+        /// Name of the caller that will present it.
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep configuration, keys, policy and log in this new directory: a complete example to start
+    /// from.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Leave everything running afterwards and say how to connect a client; end with Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}

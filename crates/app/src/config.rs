@@ -1,0 +1,291 @@
+//! The checked configuration: read once, all mistakes reported at once, with their places.
+
+mod file;
+mod reading;
+
+use self::file::File;
+use self::reading::{Mistake, Text};
+use crate::environment;
+use anyhow::{Context as _, bail};
+use gateway::config::{AnswerDurability, Command, Limits, Listener, Server, Stderr};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that `serve` needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) gateway_name: String,
+    pub(crate) region: Option<String>,
+    pub(crate) answers: AnswerDurability,
+    pub(crate) listener: Listener,
+    pub(crate) server_name: String,
+    pub(crate) server: Option<Server>,
+    pub(crate) log: LogConfig,
+    pub(crate) policy_directory: PathBuf,
+    pub(crate) policy_reload: Option<Duration>,
+    pub(crate) identity: identity::Config,
+    pub(crate) limits: Limits,
+}
+
+/// Where the log is and how it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct LogConfig {
+    pub(crate) directory: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) segment_bytes: u64,
+    pub(crate) publish_interval: Duration,
+    pub(crate) free_bytes_min: u64,
+}
+
+impl Config {
+    /// Reads and checks a file. Relative paths in it are relative to its directory.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read configuration `{}`", path.display()))?;
+        let directory = path.parent().unwrap_or_else(|| Path::new(""));
+        Self::parse(&text, directory).map_err(|mistakes| report(path, &mistakes))
+    }
+
+    /// As [`Config::load`], for text.
+    pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, Vec<Mistake>> {
+        let text = Text::new(text);
+        let (file, mistakes) = text.read::<File>();
+        let mut checker = Checker { text: &text, directory, mistakes };
+        let config = checker.config(file);
+        if checker.mistakes.is_empty() { Ok(config) } else { Err(checker.mistakes) }
+    }
+}
+
+fn report(path: &Path, mistakes: &[Mistake]) -> anyhow::Error {
+    let mut text = format!("`{}` has {} mistake(s):", path.display(), mistakes.len());
+    for mistake in mistakes {
+        // Writing to a string cannot fail.
+        write!(text, "\n  {mistake}").ok();
+    }
+    anyhow::anyhow!(text)
+}
+
+/// Turns what is written into what is meant, and collects what is wrong.
+struct Checker<'t> {
+    text: &'t Text<'t>,
+    directory: &'t Path,
+    mistakes: Vec<Mistake>,
+}
+
+impl Checker<'_> {
+    fn config(&mut self, file: File) -> Config {
+        let listener = self.listener(&file.gateway);
+        let server = self.server(&file.server);
+        let answers = match file.gateway.answers.as_deref() {
+            None | Some("next-commit") => AnswerDurability::NextCommit,
+            Some("before-release") => AnswerDurability::BeforeRelease,
+            Some(_) => {
+                self.wrong("gateway.answers", "must be `next-commit` or `before-release`");
+                AnswerDurability::NextCommit
+            }
+        };
+        let mut identity = file.identity;
+        for problem in identity.check() {
+            self.wrong(&format!("identity.{}", problem.path), &problem.problem);
+        }
+        for provider in &mut identity.provider {
+            provider.jwks_file = provider.jwks_file.take().map(|path| self.path(path));
+        }
+        let reload = file.policy.reload_interval_ms.unwrap_or(1_000);
+        Config {
+            gateway_name: self.name("gateway.name", file.gateway.name),
+            region: file.gateway.region,
+            answers,
+            listener,
+            server_name: self.name("server.name", file.server.name),
+            server,
+            log: self.log(file.log),
+            policy_directory: self.path(file.policy.directory.unwrap_or_else(|| "policy".into())),
+            policy_reload: (reload > 0).then(|| Duration::from_millis(reload)),
+            identity,
+            limits: self.limits(&file.limits),
+        }
+    }
+
+    /// A name that events and policies use: present, short, without characters that would confuse.
+    fn name(&mut self, path: &str, name: Option<String>) -> String {
+        let name = name.unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() {
+            self.wrong(path, "is required: a short name such as `crm-prod`");
+        } else if name.len() > 64 || !name.chars().all(plain) {
+            self.wrong(path, "must be at most 64 letters, digits, `-`, `_` or `.`");
+        }
+        name
+    }
+
+    fn listener(&mut self, gateway: &file::Gateway) -> Listener {
+        let listen = gateway.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+        let address = listen.parse().unwrap_or_else(|_| {
+            self.wrong("gateway.listen", "must be an address and a port, such as `127.0.0.1:8700`");
+            SocketAddr::from(([127, 0, 0, 1], 8_700))
+        });
+        let path = gateway.path.clone().unwrap_or_else(|| "/mcp".to_owned());
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path == "/healthz" {
+            self.wrong("gateway.path", "must be a path such as `/mcp`, other than `/healthz`");
+        }
+        let allowed_hosts = gateway.allowed_hosts.clone().unwrap_or_else(|| hosts_of(address));
+        for (i, host) in allowed_hosts.iter().enumerate() {
+            if host.is_empty() || host.contains(['/', ' ', '*']) {
+                let path = format!("gateway.allowed_hosts[{i}]");
+                self.wrong(&path, "must be a host as clients send it, such as `gw.example:8700`");
+            }
+        }
+        let allowed_origins = gateway.allowed_origins.clone().unwrap_or_default();
+        for (i, origin) in allowed_origins.iter().enumerate() {
+            if !origin.contains("://") || origin.ends_with('/') || origin.contains('*') {
+                let path = format!("gateway.allowed_origins[{i}]");
+                self.wrong(&path, "must be an origin such as `https://app.example`");
+            }
+        }
+        Listener { address, path, allowed_hosts, allowed_origins }
+    }
+
+    fn server(&mut self, server: &file::Server) -> Option<Server> {
+        match (&server.url, &server.command) {
+            (Some(_), Some(_)) => {
+                self.wrong("server", "has both `url` and `command`; keep one");
+                None
+            }
+            (None, None) => None,
+            (Some(url), None) => match url.parse::<url::Url>() {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                    if !url.username().is_empty() || url.password().is_some() {
+                        self.wrong("server.url", "must not hold credentials");
+                    }
+                    Some(Server::Http { url })
+                }
+                _ => {
+                    self.wrong("server.url", "must be an `http` or `https` URL");
+                    None
+                }
+            },
+            (None, Some(command)) => self.command(server, command).map(Server::Stdio),
+        }
+    }
+
+    fn command(&mut self, server: &file::Server, command: &[String]) -> Option<Command> {
+        let Some((program, arguments)) = command.split_first().filter(|(p, _)| !p.is_empty())
+        else {
+            self.wrong("server.command", "must name a program, then its arguments");
+            return None;
+        };
+        let stderr = match server.stderr.as_deref() {
+            None | Some("discard") => Stderr::Discard,
+            Some("inherit") => Stderr::Inherit,
+            Some(_) => {
+                self.wrong("server.stderr", "must be `discard` or `inherit`");
+                Stderr::Discard
+            }
+        };
+        let inherit = server.inherit_environment.clone();
+        let inherit =
+            inherit.unwrap_or_else(|| INHERITED.iter().map(|n| (*n).to_owned()).collect());
+        let mut environment = environment::variables(&inherit);
+        environment.extend(server.environment.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Some(Command {
+            program: program.clone(),
+            arguments: arguments.to_vec(),
+            environment,
+            directory: server.directory.clone().map(|d| self.path(d)),
+            stderr,
+        })
+    }
+
+    fn log(&mut self, log: file::Log) -> LogConfig {
+        let segment_bytes = log.segment_bytes.unwrap_or(SEGMENT_BYTES);
+        if !(256 * 1_024..=1 << 32).contains(&segment_bytes) {
+            self.wrong("log.segment_bytes", "must be from 262144 (256 KiB) to 4294967296 (4 GiB)");
+        }
+        let publish = log.publish_interval_ms.unwrap_or(1_000);
+        if publish == 0 {
+            self.wrong("log.publish_interval_ms", "must be at least 1");
+        }
+        LogConfig {
+            directory: self.path(log.directory.unwrap_or_else(|| "log".into())),
+            key: self.path(log.key.unwrap_or_else(|| "keys/log.key".into())),
+            segment_bytes,
+            publish_interval: Duration::from_millis(publish.max(1)),
+            free_bytes_min: log.free_bytes_min.unwrap_or(FREE_BYTES_MIN),
+        }
+    }
+
+    fn limits(&mut self, limits: &file::Limits) -> Limits {
+        let base = Limits::default();
+        let ms =
+            |value: Option<u64>, default: Duration| value.map_or(default, Duration::from_millis);
+        for (path, value) in [
+            ("limits.connections_max", limits.connections_max),
+            ("limits.calls_max", limits.calls_max),
+            ("limits.request_bytes_max", limits.request_bytes_max),
+            ("limits.reply_bytes_max", limits.reply_bytes_max),
+            ("limits.sessions_max", limits.sessions_max),
+            ("limits.processes_max", limits.processes_max),
+        ] {
+            if value.is_some_and(|v| v == 0 || v > COUNT_MAX) {
+                self.wrong(path, &format!("must be from 1 to {COUNT_MAX}"));
+            }
+        }
+        Limits {
+            connections_max: limits.connections_max.unwrap_or(base.connections_max),
+            calls_max: limits.calls_max.unwrap_or(base.calls_max),
+            request_bytes_max: limits.request_bytes_max.unwrap_or(base.request_bytes_max),
+            reply_bytes_max: limits.reply_bytes_max.unwrap_or(base.reply_bytes_max),
+            head_timeout: ms(limits.head_timeout_ms, base.head_timeout),
+            body_timeout: ms(limits.body_timeout_ms, base.body_timeout),
+            reply_timeout: ms(limits.reply_timeout_ms, base.reply_timeout),
+            connect_timeout: ms(limits.connect_timeout_ms, base.connect_timeout),
+            sessions_max: limits.sessions_max.unwrap_or(base.sessions_max),
+            session_idle: limits.session_idle_s.map_or(base.session_idle, Duration::from_secs),
+            processes_max: limits.processes_max.unwrap_or(base.processes_max),
+            shutdown_grace: ms(limits.shutdown_grace_ms, base.shutdown_grace),
+            ..base
+        }
+    }
+
+    fn path(&self, path: PathBuf) -> PathBuf {
+        if path.is_absolute() { path } else { self.directory.join(path) }
+    }
+
+    fn wrong(&mut self, path: &str, message: &str) {
+        self.mistakes.push(self.text.mistake_at(path, message.to_owned()));
+    }
+}
+
+impl Config {
+    /// The server, for commands that need one.
+    pub(crate) fn server(&self) -> anyhow::Result<Server> {
+        match &self.server {
+            Some(server) => Ok(server.clone()),
+            None => bail!(
+                "the configuration names no server: add `url` or `command` to the table `[server]`"
+            ),
+        }
+    }
+}
+
+/// What clients write in `Host` when they connect to this address.
+fn hosts_of(address: SocketAddr) -> Vec<String> {
+    let mut hosts = vec![address.to_string()];
+    if address.ip().is_loopback() {
+        hosts.push(format!("localhost:{}", address.port()));
+    }
+    hosts
+}
+
+const LISTEN_DEFAULT: &str = "127.0.0.1:8700";
+const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
+const SEGMENT_BYTES: u64 = 64 << 20;
+const FREE_BYTES_MIN: u64 = 128 << 20;
+/// Bound on numbers of things and bytes in the configuration: a quarter of what 32 bits count.
+const COUNT_MAX: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The configuration file as it is written: one structure per table, everything optional, nothing
+//! believed. `config.rs` turns it into checked values.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) gateway: Gateway,
+    pub(crate) server: Server,
+    pub(crate) log: Log,
+    pub(crate) policy: Policy,
+    pub(crate) identity: identity::Config,
+    pub(crate) limits: Limits,
+}
+
+/// `[gateway]`: what it is called and where it listens.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gateway {
+    /// Name of this gateway in every event. Required.
+    pub(crate) name: Option<String>,
+    /// Region in every event. Default: none.
+    pub(crate) region: Option<String>,
+    /// Address and port to listen on. Default: `127.0.0.1:8700`.
+    pub(crate) listen: Option<String>,
+    /// Path of the MCP endpoint. Default: `/mcp`.
+    pub(crate) path: Option<String>,
+    /// Values of the `Host` header that are served. Default: the listen address, and `localhost` with
+    /// its port when that is a loopback address.
+    pub(crate) allowed_hosts: Option<Vec<String>>,
+    /// Values of the `Origin` header that are served; requests of programs have none. Default: none.
+    pub(crate) allowed_origins: Option<Vec<String>>,
+    /// When the record of an answer is durable: `next-commit` or `before-release`. Default:
+    /// `next-commit`.
+    pub(crate) answers: Option<String>,
+}
+
+/// `[server]`: the MCP server behind the gateway. Either `url` or `command`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Name of the server in events and policies. Required.
+    pub(crate) name: Option<String>,
+    /// Address of a Streamable HTTP server.
+    pub(crate) url: Option<String>,
+    /// Program and arguments of a local server.
+    pub(crate) command: Option<Vec<String>>,
+    /// Variables for the local server. Default: none.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Variables that the local server gets from the gateway's own environment. Default: `PATH`,
+    /// `HOME`, `LANG`, `TMPDIR`, `USER`.
+    pub(crate) inherit_environment: Option<Vec<String>>,
+    /// Working directory of the local server. Default: that of the gateway.
+    pub(crate) directory: Option<PathBuf>,
+    /// What becomes of the local server's standard error: `discard` or `inherit`. Default: `discard`.
+    pub(crate) stderr: Option<String>,
+}
+
+/// `[log]`: the audit log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// Directory of the log. Default: `log`.
+    pub(crate) directory: Option<PathBuf>,
+    /// File with the private key of the log. Default: `keys/log.key`.
+    pub(crate) key: Option<PathBuf>,
+    /// Size in bytes of one segment file, allocated in advance. Default: 67108864 (64 MiB).
+    pub(crate) segment_bytes: Option<u64>,
+    /// Milliseconds between two published checkpoints. Default: 1000.
+    pub(crate) publish_interval_ms: Option<u64>,
+    /// Free bytes on the disk below which calls are refused. Default: 134217728 (128 MiB).
+    pub(crate) free_bytes_min: Option<u64>,
+}
+
+/// `[policy]`: who may do what.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// Directory of the policies. Default: `policy`.
+    pub(crate) directory: Option<PathBuf>,
+    /// Milliseconds between two looks at the directory for changes; 0 never looks. Default: 1000.
+    pub(crate) reload_interval_ms: Option<u64>,
+}
+
+/// `[limits]`: bounds on what the gateway accepts and holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Open client connections. Default: 10000.
+    pub(crate) connections_max: Option<usize>,
+    /// Calls in progress. Default: 20000.
+    pub(crate) calls_max: Option<usize>,
+    /// Bytes of one request. Default: 4194304 (4 MiB).
+    pub(crate) request_bytes_max: Option<usize>,
+    /// Bytes of one JSON answer, event or line from the server. Default: 16777216 (16 MiB).
+    pub(crate) reply_bytes_max: Option<usize>,
+    /// Milliseconds for a client to send the head of a request. Default: 10000.
+    pub(crate) head_timeout_ms: Option<u64>,
+    /// Milliseconds for a client to send the body of a request. Default: 30000.
+    pub(crate) body_timeout_ms: Option<u64>,
+    /// Milliseconds for the server to begin its answer. Default: 300000.
+    pub(crate) reply_timeout_ms: Option<u64>,
+    /// Milliseconds for the server to accept a connection. Default: 5000.
+    pub(crate) connect_timeout_ms: Option<u64>,
+    /// Sessions kept at once. Default: 100000.
+    pub(crate) sessions_max: Option<usize>,
+    /// Seconds after which an idle session is forgotten. Default: 86400.
+    pub(crate) session_idle_s: Option<u64>,
+    /// Local server programs at once: one for each session. Default: 64.
+    pub(crate) processes_max: Option<usize>,
+    /// Milliseconds for calls in progress to end at shutdown. Default: 10000.
+    pub(crate) shutdown_grace_ms: Option<u64>,
+}

@@ -1,0 +1,140 @@
+//! Reads a TOML text into structures and finds all mistakes in it, not just the first: each mistake is
+//! noted with its place, what it concerns is left out, and the reading begins again. Knows no field by
+//! name.
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+/// Mistakes reported at most; a file with more is not a configuration.
+const MISTAKES_MAX: usize = 50;
+
+/// One thing wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    /// Line and column, both from 1; `None` when it is about something that is not there.
+    pub(crate) place: Option<(usize, usize)>,
+    /// What is wrong and what to do.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some((line, column)) => write!(f, "line {line}, column {column}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// A TOML text and its parsed form.
+#[derive(Debug)]
+pub(crate) struct Text<'t> {
+    text: &'t str,
+    tree: Spanned<DeTable<'t>>,
+    syntax: Vec<Mistake>,
+}
+
+impl<'t> Text<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let syntax = errors
+            .iter()
+            .take(MISTAKES_MAX)
+            .map(|e| Mistake {
+                place: e.span().map(|s| place(text, s.start)),
+                message: e.message().to_owned(),
+            })
+            .collect();
+        Self { text, tree, syntax }
+    }
+
+    /// Reads the whole text; what could not be read has its default.
+    pub(crate) fn read<T: for<'de> Deserialize<'de> + Default>(&self) -> (T, Vec<Mistake>) {
+        let mut mistakes = self.syntax.clone();
+        let mut tree = self.tree.clone();
+        while mistakes.len() < MISTAKES_MAX {
+            let error = match T::deserialize(tree.clone().into_deserializer()) {
+                Ok(read) => return (read, mistakes),
+                Err(error) => error,
+            };
+            let span = error.span();
+            mistakes.push(Mistake {
+                place: span.as_ref().map(|s| place(self.text, s.start)),
+                message: error.message().to_owned(),
+            });
+            if !span.is_some_and(|span| remove(tree.get_mut(), &span)) {
+                break;
+            }
+        }
+        (T::default(), mistakes)
+    }
+
+    /// A mistake in the value at a dotted path such as `identity.provider[1].issuer`, or at the nearest
+    /// thing above it that exists.
+    pub(crate) fn mistake_at(&self, path: &str, message: String) -> Mistake {
+        let mut span: Option<Range<usize>> = None;
+        let mut value: Option<&DeValue<'_>> = None;
+        for step in path.split(['.', '[']) {
+            let next = match (value, step.strip_suffix(']')) {
+                (None, None) => entry(self.tree.get_ref(), step),
+                (Some(DeValue::Table(table)), None) => entry(table, step),
+                (Some(DeValue::Array(array)), Some(index)) => index
+                    .parse()
+                    .ok()
+                    .and_then(|i: usize| array.get(i))
+                    .map(|v| (v.span(), v.get_ref())),
+                _ => None,
+            };
+            let Some((at, below)) = next else { break };
+            span = Some(at);
+            value = Some(below);
+        }
+        Mistake {
+            place: span.map(|s| place(self.text, s.start)),
+            message: format!("`{path}`: {message}"),
+        }
+    }
+}
+
+fn entry<'a, 't>(table: &'a DeTable<'t>, key: &str) -> Option<(Range<usize>, &'a DeValue<'t>)> {
+    table.iter().find(|(k, _)| k.get_ref() == key).map(|(k, v)| (k.span(), v.get_ref()))
+}
+
+/// Removes the innermost entry that a span lies in; false when there is none.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    for (key, value) in table.iter_mut() {
+        let inner = match value.get_mut() {
+            DeValue::Table(inner) => remove(inner, span),
+            DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
+                DeValue::Table(inner) => remove(inner, span),
+                _ => false,
+            }),
+            _ => false,
+        };
+        if inner {
+            return true;
+        }
+        let _unused: &Spanned<DeString<'_>> = key;
+    }
+    let found = table
+        .iter()
+        .find(|(key, value)| within(span, &key.span()) || within(span, &value.span()))
+        .map(|(key, _)| key.clone());
+    found.is_some_and(|key| table.remove(&key).is_some())
+}
+
+fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end && outer.start < outer.end
+}
+
+/// Line and column of a byte offset, both from 1.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}

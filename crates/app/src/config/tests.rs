@@ -1,0 +1,81 @@
+use super::Config;
+use gateway::config::{AnswerDurability, Server};
+use std::path::Path;
+use std::time::Duration;
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    Config::parse(text, Path::new("/etc/cs"))
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+const SMALL: &str =
+    "[gateway]\nname = \"gw\"\n[server]\nname = \"crm\"\nurl = \"http://127.0.0.1:1/mcp\"\n";
+
+#[test]
+fn a_small_file_gets_the_documented_defaults() {
+    let config = parse(SMALL).unwrap();
+    assert_eq!(config.listener.address.to_string(), "127.0.0.1:8700");
+    assert_eq!(config.listener.allowed_hosts, ["127.0.0.1:8700", "localhost:8700"]);
+    assert_eq!(config.answers, AnswerDurability::NextCommit);
+    assert_eq!(config.log.directory, Path::new("/etc/cs/log"));
+    assert_eq!(config.log.key, Path::new("/etc/cs/keys/log.key"));
+    assert_eq!(config.log.publish_interval, Duration::from_secs(1));
+    assert_eq!(config.policy_reload, Some(Duration::from_secs(1)));
+    assert!(matches!(config.server, Some(Server::Http { .. })));
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_places() {
+    let text = r#"[gateway]
+name = "a b"
+listen = 8700
+colour = "red"
+
+[server]
+name = "crm"
+url = "ftp://x"
+command = ["x"]
+
+[identity]
+audience = 3
+
+[[identity.provider]]
+name = "ci"
+isuer = "https://issuer.example"
+
+[nonsense]
+x = 1
+"#;
+    let mistakes = parse(text).unwrap_err();
+    for expected in [
+        "line 3, column 10: ",
+        "line 4, column 1: unknown field `colour`",
+        "line 12, column 12: ",
+        "line 16, column 1: unknown field `isuer`",
+        "line 18, column 2: unknown field `nonsense`",
+        "line 2, column 1: `gateway.name`: must be at most 64",
+        "line 6, column 2: `server`: has both",
+    ] {
+        assert!(
+            mistakes.iter().any(|m| m.starts_with(expected)),
+            "{expected} is missing in {mistakes:#?}"
+        );
+    }
+    assert!(mistakes.iter().any(|m| m.contains("issuer")), "{mistakes:#?}");
+}
+
+#[test]
+fn broken_syntax_is_reported_with_its_place() {
+    let mistakes = parse("[gateway]\nname = \n").unwrap_err();
+    assert!(mistakes.iter().any(|m| m.starts_with("line 2, ")), "{mistakes:#?}");
+}
+
+#[test]
+fn a_command_gets_only_the_environment_it_was_given() {
+    let text = "[gateway]\nname = \"gw\"\n[server]\nname = \"fs\"\ncommand = [\"srv\", \"-x\"]\n\
+                inherit_environment = []\nenvironment = { A = \"1\" }\ndirectory = \"d\"\n";
+    let Some(Server::Stdio(command)) = parse(text).unwrap().server else { panic!("no command") };
+    assert_eq!(command.arguments, ["-x"]);
+    assert_eq!(command.environment, [("A".to_owned(), "1".to_owned())]);
+    assert_eq!(command.directory.as_deref(), Some(Path::new("/etc/cs/d")));
+}

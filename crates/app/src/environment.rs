@@ -1,0 +1,41 @@
+//! The only place that reads the environment.
+
+use std::path::PathBuf;
+
+/// The variables of these names that are set, and are text.
+pub(crate) fn variables(names: &[String]) -> Vec<(String, String)> {
+    names.iter().filter_map(|name| Some((name.clone(), variable(name)?))).collect()
+}
+
+/// All variables that are text.
+pub(crate) fn all() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The directory for data of this user's programs (XDG base directory specification).
+pub(crate) fn data_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local").join("share")))
+        .map(|data| data.join("countersign"))
+}
+
+/// The file of this program, to start it again.
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// The filter for log lines, `COUNTERSIGN_LOG`, as in `info,gateway=debug`.
+pub(crate) fn log_filter() -> Option<String> {
+    variable("COUNTERSIGN_LOG")
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,65 @@
+//! `countersign serve`.
+
+use crate::cli::Serve;
+use crate::config::Config;
+use crate::logging;
+use crate::running::{Running, asked_to_stop};
+use anyhow::Context as _;
+use gateway::{Gateway, Parts};
+use identity::Verifier;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+pub(crate) fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&arguments.config)?;
+    logging::start("info")?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    let server = config.server()?;
+    let verifier = Arc::new(Verifier::new(&config.identity)?);
+    let address = config.listener.address;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (`gateway.listen`)"))?;
+    let running = Running::start(config).await?;
+    warm_up(&verifier, &running).await;
+    let gateway = Arc::new(Gateway::new(Parts {
+        recorder: running.recorder.clone(),
+        identity: verifier,
+        policy: Arc::clone(&running.policy),
+        server_name: config.server_name.clone(),
+        server,
+        listener: config.listener.clone(),
+        limits: config.limits.clone(),
+        answers: config.answers,
+    })?);
+    let path = &config.listener.path;
+    tracing::info!(server = %config.server_name, "serving MCP on http://{address}{path}");
+    let stop = running.stop.clone();
+    let signal = tokio::spawn(async move {
+        if let Err(error) = asked_to_stop().await {
+            tracing::error!(%error, "signals cannot be received");
+        }
+        stop.cancel();
+    });
+    gateway.serve(listener, running.stop.clone()).await;
+    // Without a signal it was the log that stopped the gateway.
+    let failed = !signal.is_finished();
+    signal.abort();
+    tracing::info!("stopping");
+    running.end().await?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Fetches the keys of the trust providers, so that the first caller does not wait and the operator
+/// sees what is missing.
+async fn warm_up(verifier: &Verifier, running: &Running) {
+    for (provider, loaded) in verifier.warm_up(running.recorder.clock().now()).await {
+        if let Err(error) = loaded {
+            tracing::warn!(provider, %error, "keys of a trust provider are not there yet");
+        }
+    }
+}

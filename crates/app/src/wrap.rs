@@ -1,0 +1,173 @@
+//! `countersign wrap`.
+
+use crate::cli::Wrap;
+use crate::config::{Config, LogConfig};
+use crate::running::{Running, asked_to_stop};
+use crate::{environment, logging, output, setup};
+use anyhow::{Context as _, bail};
+use gateway::config::{AnswerDurability, Command, Limits, Listener, Stderr};
+use gateway::{WrapEnd, WrapParts};
+use identity::local;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::BufReader;
+
+/// Everything that a local user does is permitted, and on record.
+const LOCAL_POLICY: &str = "\
+// The policy of `countersign wrap`: a local user may do everything, and all of it is on record.
+// Narrow it as you like; changes are active within a second and are on record too.
+// Example: forbid one tool.
+//
+// @id(\"no-deleting\")
+// forbid (
+//   principal,
+//   action == Action::\"tools/call\",
+//   resource == Tool::\"local/delete_file\"
+// );
+
+@id(\"local-user\")
+permit (
+  principal,
+  action,
+  resource
+)
+when { principal.kind == \"local\" };
+
+@id(\"server-asks-client\")
+permit (
+  principal is Server,
+  action in Action::\"to-client\",
+  resource
+);
+";
+
+/// Bytes of one segment of a log on somebody's own machine.
+const SEGMENT_BYTES: u64 = 8 << 20;
+
+pub(crate) fn run(arguments: Wrap) -> anyhow::Result<ExitCode> {
+    logging::start("warn")?;
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => own_config(&arguments)?,
+    };
+    let name = if arguments.config.is_some() { config.server_name.clone() } else { arguments.name };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(wrap(&config, name, arguments.command));
+    // Standard input may be in a blocking read that nothing but its end interrupts.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Result<ExitCode> {
+    let Some((program, rest)) = command.split_first() else {
+        bail!("name the server's command after `--`");
+    };
+    let running = Running::start(config).await?;
+    let stop = running.stop.clone();
+    let signal_stop = stop.clone();
+    tokio::spawn(async move {
+        if let Err(error) = asked_to_stop().await {
+            tracing::error!(%error, "signals cannot be received");
+        }
+        signal_stop.cancel();
+    });
+    let parts = WrapParts {
+        recorder: running.recorder.clone(),
+        policy: Arc::clone(&running.policy),
+        server_name: name,
+        command: Command {
+            program: program.clone(),
+            arguments: rest.to_vec(),
+            environment: environment::all(),
+            directory: None,
+            stderr: Stderr::Inherit,
+        },
+        actor: local::actor(&local::observe()),
+        limits: config.limits.clone(),
+        answers: config.answers,
+    };
+    let ended =
+        gateway::wrap(parts, BufReader::new(tokio::io::stdin()), tokio::io::stdout(), stop).await;
+    running.end().await?;
+    Ok(match ended? {
+        WrapEnd::Closed => ExitCode::SUCCESS,
+        WrapEnd::ProgramEnded(status) => {
+            let code = status.and_then(|s| s.code()).and_then(|c| u8::try_from(c).ok());
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    })
+}
+
+/// The configuration of a wrap without a file: everything in one directory, made on first use.
+fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
+    let directory = data_directory(arguments)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if arguments.name.is_empty() || !arguments.name.chars().all(plain) {
+        bail!("--name must be letters, digits, `-`, `_` or `.`");
+    }
+    if !directory.join("log").exists() {
+        make(&directory, &arguments.name)?;
+        output::note(format_args!(
+            "countersign: made key, policy and log in {} (first use)",
+            directory.display()
+        ));
+    }
+    Ok(Config {
+        gateway_name: format!("wrap-{}", arguments.name),
+        region: None,
+        answers: AnswerDurability::NextCommit,
+        listener: Listener {
+            address: ([127, 0, 0, 1], 0).into(),
+            path: "/mcp".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        },
+        server_name: arguments.name.clone(),
+        server: None,
+        log: LogConfig {
+            directory: directory.join("log"),
+            key: directory.join("keys").join("log.key"),
+            segment_bytes: SEGMENT_BYTES,
+            publish_interval: Duration::from_secs(1),
+            free_bytes_min: 64 << 20,
+        },
+        policy_directory: directory.join("policy"),
+        policy_reload: Some(Duration::from_secs(1)),
+        identity: identity::Config::default(),
+        limits: Limits::default(),
+    })
+}
+
+fn data_directory(arguments: &Wrap) -> anyhow::Result<PathBuf> {
+    if let Some(data) = &arguments.data {
+        return Ok(data.clone());
+    }
+    let data = environment::data_directory()
+        .context("there is no data directory for this user: name one with --data DIR")?;
+    Ok(data.join(&arguments.name))
+}
+
+/// Made beside its final place and moved there whole, so that an interrupted first use leaves nothing
+/// half made.
+fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
+    let parent = directory.parent().filter(|p| !p.as_os_str().is_empty());
+    let parent = parent.unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(parent)
+        .with_context(|| format!("cannot make directory `{}`", parent.display()))?;
+    let new = parent.join(format!(".{name}.new-{}", std::process::id()));
+    for part in ["keys", "policy"] {
+        std::fs::create_dir_all(new.join(part))
+            .with_context(|| format!("cannot make directory `{}`", new.display()))?;
+    }
+    setup::write_new(&new.join("policy").join("main.cedar"), LOCAL_POLICY.as_bytes(), 0o644)?;
+    let signer = setup::make_key(
+        &format!("countersign.local/wrap-{name}"),
+        &new.join("keys").join("log.key"),
+    )?;
+    setup::create_log(&new.join("log"), signer, SEGMENT_BYTES)?;
+    std::fs::rename(&new, directory).with_context(|| {
+        format!("cannot make `{}`: is something else there already?", directory.display())
+    })
+}

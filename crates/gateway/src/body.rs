@@ -1,0 +1,71 @@
+//! Bodies of answers: whole, or streamed chunk by chunk from the task that carries the exchange.
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// Chunks that may wait between the exchange and a slow client.
+pub(crate) const CHUNKS_MAX: usize = 16;
+
+/// The body of an answer to a client.
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    /// Everything is here.
+    Whole(Option<Bytes>),
+    /// Chunks follow; an `Err` breaks the connection, so that a cut stream never looks complete.
+    Chunks(mpsc::Receiver<Result<Bytes, Cut>>),
+}
+
+/// The answer was cut short on purpose or by a failure upstream.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer was cut short")]
+pub(crate) struct Cut;
+
+impl ReplyBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self::Whole(None)
+    }
+}
+
+impl From<Infallible> for Cut {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Chunks(chunks) => {
+                chunks.poll_recv(cx).map(|next| next.map(|chunk| chunk.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(
+                bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
+            ),
+            Self::Chunks(_) => SizeHint::default(),
+        }
+    }
+}

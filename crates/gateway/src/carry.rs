@@ -1,0 +1,306 @@
+//! Sends an admitted message to the server and starts to carry what comes back, over either kind of
+//! upstream.
+
+use crate::asked::{Asked, Ending};
+use crate::call::Call;
+use crate::client::ClientEnd;
+use crate::exchange::{End, Exchange, Progress};
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::pipeline::{Credentials, Received};
+use crate::refusal::{Detail, error_message, json_response};
+use crate::relay::{Failure, event_stream_head};
+use crate::session::Session;
+use crate::source::Source;
+use crate::upstream::Upstream;
+use crate::upstream::bridge::Bridge;
+use crate::upstream::conversation::Conversation;
+use crate::upstream::http::{HttpUpstream, Outbound, SendError};
+use crate::upstream::lines::Lines;
+use aws_lc_rs::rand;
+use bytes::Bytes;
+use event::Status;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use mcp::{Frame, Message, Method};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+impl Gateway {
+    /// Carries an admitted call or session operation to the server and its answer to the client.
+    pub(crate) async fn carry(
+        &self,
+        (call, asked, session): (Call, Asked, Option<Arc<Session>>),
+        method: HttpMethod,
+        received: Received,
+        client: ClientEnd,
+    ) {
+        let Credentials::Headers(headers, _) = received.credentials else { return };
+        let headers = headers::upstream_request(&headers, session.is_some());
+        let exchange = Exchange {
+            pipeline: &self.pipeline,
+            upstream: &self.upstream,
+            headers: if session.is_some() { headers.clone() } else { HeaderMap::new() },
+            call,
+            asked: Some(asked),
+            session,
+            program: None,
+            opened: None,
+            stop: self.hard_stop.clone(),
+            progress: Progress::default(),
+        };
+        match &self.upstream {
+            Upstream::Http(http) => {
+                let outbound = Outbound { method, headers, body: received.raw };
+                exchange.over_http(http, outbound, client).await;
+            }
+            Upstream::Stdio(bridge) if method == HttpMethod::POST => {
+                exchange.over_stdio(bridge, received.raw, client).await;
+            }
+            Upstream::Stdio(_) if method == HttpMethod::GET => exchange.listen(client).await,
+            Upstream::Stdio(_) => exchange.close(client).await,
+        }
+    }
+
+    /// Carries the client's answer to a call of the server; its record is already durable.
+    pub(crate) async fn carry_answer(
+        &self,
+        asked: Asked,
+        session: &Session,
+        received: Received,
+        client: ClientEnd,
+    ) {
+        let Credentials::Headers(headers, _) = received.credentials else { return };
+        let sent = match (&self.upstream, &session.program) {
+            (Upstream::Http(http), _) => {
+                let outbound = Outbound {
+                    method: HttpMethod::POST,
+                    headers: headers::upstream_request(&headers, true),
+                    body: received.raw,
+                };
+                http.send(asked.proof(), outbound).await.map(|r| r.status())
+            }
+            (Upstream::Stdio(_), Some(program)) => {
+                program.send(asked.proof(), received.raw).await.map(|()| StatusCode::ACCEPTED)
+            }
+            (Upstream::Stdio(_), None) => {
+                Err(SendError::Unreachable("the session has no program".to_owned()))
+            }
+        };
+        client.answer(match sent {
+            Ok(status) => empty(status),
+            Err(error) => {
+                let failure = Failure::from(&error);
+                tracing::warn!(call = %asked.call, "{}", failure.message);
+                let detail = Detail { call: asked.call, reason: "upstream.broke" };
+                let message = error_message(None, 50_201, &failure.message, &detail);
+                json_response(StatusCode::BAD_GATEWAY, message)
+            }
+        });
+    }
+}
+
+impl Exchange<'_> {
+    async fn over_http(mut self, http: &HttpUpstream, outbound: Outbound, mut client: ClientEnd) {
+        let closes = outbound.method == HttpMethod::DELETE;
+        let sent = {
+            let Some(asked) = &self.asked else { return };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                () = client.gone() => Some(None),
+                sent = http.send(asked.proof(), outbound) => Some(Some(sent)),
+            }
+        };
+        match sent {
+            None => self.finish(End::Stopped).await,
+            Some(None) => self.finish(End::Gone).await,
+            Some(Some(Ok(response))) => {
+                if closes && response.status().is_success() {
+                    self.end_session().await;
+                }
+                self.carry_http(response, client).await;
+            }
+            Some(Some(Err(error))) => self.fail(client, &Failure::from(&error)).await,
+        }
+    }
+
+    async fn over_stdio(mut self, bridge: &Bridge, raw: Bytes, mut client: ClientEnd) {
+        let program = match self.program(bridge) {
+            Ok(program) => program,
+            Err(error) => return self.fail(client, &Failure::from(&error)).await,
+        };
+        self.program = Some(Arc::clone(&program));
+        let Some(asked) = &self.asked else { return };
+        if self.call.id.is_none() {
+            let sent = program.send(asked.proof(), raw).await;
+            return self.accept(sent, client).await;
+        }
+        let mut lines = match program.call(asked, &self.call, raw).await {
+            Ok(lines) => lines,
+            Err(error) => return self.fail(client, &Failure::from(&error)).await,
+        };
+        let timeout = self.pipeline.limits.reply_timeout;
+        let first = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(End::Stopped),
+            () = client.gone() => Err(End::Gone),
+            first = tokio::time::timeout(timeout, lines.next()) => first.map_err(|_| End::TimedOut),
+        };
+        match first {
+            Ok(Some(line)) => self.answer_stdio(line, lines, client).await,
+            Ok(None) => {
+                let error = SendError::Broken("server program ended before it answered".to_owned());
+                self.fail(client, &Failure::from(&error)).await;
+            }
+            Err(end) => {
+                if let Some(asked) = &self.asked {
+                    lines.cancel(asked.proof()).await;
+                }
+                if end == End::TimedOut {
+                    return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
+                }
+                self.finish(end).await;
+            }
+        }
+    }
+
+    /// The program for this call: the session's, a new one for a new session, or the caller's.
+    fn program(&self, bridge: &Bridge) -> Result<Arc<Conversation>, SendError> {
+        let Some(asked) = &self.asked else {
+            return Err(SendError::Unreachable("the call is over".to_owned()));
+        };
+        match (&self.session, &self.call.method) {
+            (Some(session), _) => session
+                .program
+                .clone()
+                .ok_or_else(|| SendError::Unreachable("the session has no program".to_owned())),
+            (None, Method::Initialize) => bridge.start(),
+            (None, _) if self.call.is_modern() => bridge.shared(&asked.owner),
+            (None, _) => Err(SendError::Unreachable(
+                "there is no session: send `initialize` first".to_owned(),
+            )),
+        }
+    }
+
+    /// The first line decides the form: an answer alone goes as JSON, anything before it as a stream.
+    async fn answer_stdio(mut self, first: Bytes, mut lines: Lines, client: ClientEnd) {
+        let (is_answer, error_code) = match mcp::parse(&first, &mcp::Limits::for_replies()) {
+            Ok(Frame::Single(Message::Response(response))) => match response.outcome {
+                mcp::Outcome::Error { code } => (true, Some(code)),
+                mcp::Outcome::Result(_) => (true, None),
+            },
+            _ => (false, None),
+        };
+        let mut response = Response::new(());
+        if let (Method::Initialize, None) = (&self.call.method, &self.session) {
+            match new_session_id() {
+                Ok(id) => response.headers_mut().insert(headers::SESSION_ID, id),
+                Err(failure) => return self.fail(client, &failure).await,
+            };
+        }
+        if is_answer {
+            if let Some(code) = error_code.filter(|_| self.call.is_modern()) {
+                *response.status_mut() = modern_status(&self.call, code);
+            }
+            if error_code.is_some() {
+                response.headers_mut().remove(headers::SESSION_ID);
+                self.end_unopened_program().await;
+            }
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let (parts, ()) = response.into_parts();
+            return self
+                .answer_whole(parts, Bytes::copy_from_slice(first.trim_ascii()), client)
+                .await;
+        }
+        lines.push_back(first);
+        let mut head = event_stream_head();
+        head.headers_mut().extend(response.headers().clone());
+        if let Err(failure) = self.open_session(head.headers()).await {
+            return self.fail(client, &failure).await;
+        }
+        self.stream(Source::Lines(lines), head, client).await;
+    }
+
+    /// The stream of what belongs to no exchange.
+    async fn listen(mut self, client: ClientEnd) {
+        let program = self.session.as_ref().and_then(|s| s.program.clone());
+        let Some(program) = program else {
+            return self.answer_empty(StatusCode::METHOD_NOT_ALLOWED, client).await;
+        };
+        let lines = program.listen();
+        self.program = Some(program);
+        self.stream(Source::Lines(lines), event_stream_head(), client).await;
+    }
+
+    /// The end of a session with a local program.
+    async fn close(mut self, client: ClientEnd) {
+        let status = match &self.session {
+            Some(_) => StatusCode::OK,
+            None => StatusCode::METHOD_NOT_ALLOWED,
+        };
+        self.end_session().await;
+        self.answer_empty(status, client).await;
+    }
+
+    async fn answer_empty(mut self, status: StatusCode, client: ClientEnd) {
+        if let Some(asked) = self.asked.take() {
+            let what = if status.is_success() { Status::Accepted } else { Status::HttpError };
+            let ending = Ending { http_status: Some(status.as_u16()), ..Ending::new(what) };
+            self.pipeline.ended(&asked, &ending).await;
+        }
+        client.answer(empty(status));
+    }
+
+    async fn accept(self, sent: Result<(), SendError>, client: ClientEnd) {
+        match sent {
+            Ok(()) => self.answer_empty(StatusCode::ACCEPTED, client).await,
+            Err(error) => self.fail(client, &Failure::from(&error)).await,
+        }
+    }
+
+    /// A program that was started for a session which never came about.
+    pub(crate) async fn end_unopened_program(&mut self) {
+        if let (None, Method::Initialize, Some(program)) =
+            (&self.session, &self.call.method, self.program.take())
+        {
+            program.end().await;
+        }
+    }
+
+    async fn end_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.pipeline.sessions.close(&session.digest);
+            self.pipeline.end_session(&session).await;
+        }
+    }
+}
+
+/// The HTTP status of an error that a program answered with. A program that does not know
+/// `server/discover` is of the older era: the client learns that from a 400 whose error is none of
+/// the 2026-07-28 revision (versioning, "Backward Compatibility").
+fn modern_status(call: &Call, code: i64) -> StatusCode {
+    if matches!(call.method, Method::ServerDiscover) && code == mcp::code::METHOD_NOT_FOUND {
+        return StatusCode::BAD_REQUEST;
+    }
+    StatusCode::from_u16(mcp::code::http_status(code)).unwrap_or(StatusCode::OK)
+}
+
+/// 128 random bits: session ids must not be guessable (MCP security best practices).
+fn new_session_id() -> Result<HeaderValue, Failure> {
+    let mut random = [0_u8; 16];
+    let failed = || Failure::new(Status::Unknown, "no random numbers for a session id");
+    rand::fill(&mut random).map_err(|_| failed())?;
+    let mut text = String::with_capacity(32);
+    for byte in random {
+        write!(text, "{byte:02x}").map_err(|_| failed())?;
+    }
+    HeaderValue::from_str(&text).map_err(|_| failed())
+}
+
+fn empty(status: StatusCode) -> Response<crate::body::ReplyBody> {
+    let mut response = Response::new(crate::body::ReplyBody::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,120 @@
+//! Settings of the gateway, one structure per part. They come in checked; nothing here reads files or
+//! the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// Where and how the gateway listens for clients.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Address and port to listen on.
+    pub address: SocketAddr,
+    /// Path of the MCP endpoint, such as `/mcp`.
+    pub path: String,
+    /// Values of the `Host` header that are served, lowercase, with port where one is written.
+    /// Protects a local gateway against DNS rebinding.
+    pub allowed_hosts: Vec<String>,
+    /// Values of the `Origin` header that are served; requests without the header are always served.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Bounds on what the gateway accepts and holds.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open client connections; more wait in the accept queue of the operating system.
+    pub connections_max: usize,
+    /// Calls in progress; more are refused.
+    pub calls_max: usize,
+    /// Bytes of one request body or one line on standard input.
+    pub request_bytes_max: usize,
+    /// Bytes of one JSON answer, one server-sent event or one line from a server process.
+    pub reply_bytes_max: usize,
+    /// Time for a client to send the head of a request.
+    pub head_timeout: Duration,
+    /// Time for a client to send the body of a request.
+    pub body_timeout: Duration,
+    /// Time for the upstream server to begin its answer.
+    pub reply_timeout: Duration,
+    /// Time for the upstream server to accept a connection.
+    pub connect_timeout: Duration,
+    /// Sessions kept; when all are in use, new ones are refused.
+    pub sessions_max: usize,
+    /// A session that is idle for so long is forgotten.
+    pub session_idle: Duration,
+    /// Calls of one session that wait for an answer, in each direction.
+    pub session_calls_max: usize,
+    /// Server processes running at once (one for each session, or for each caller without sessions).
+    pub processes_max: usize,
+    /// Time for calls in progress to end when the gateway stops.
+    pub shutdown_grace: Duration,
+    /// Bounds on the shape of messages.
+    pub messages: mcp::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            calls_max: 20_000,
+            request_bytes_max: 4 * 1024 * 1024,
+            reply_bytes_max: 16 * 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            reply_timeout: Duration::from_secs(300),
+            connect_timeout: Duration::from_secs(5),
+            sessions_max: 100_000,
+            session_idle: Duration::from_secs(24 * 60 * 60),
+            session_calls_max: 1_000,
+            processes_max: 64,
+            shutdown_grace: Duration::from_secs(10),
+            messages: mcp::Limits::default(),
+        }
+    }
+}
+
+/// The server behind the gateway.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// A Streamable HTTP server.
+    Http {
+        /// Its MCP endpoint.
+        url: Url,
+    },
+    /// A local program that speaks MCP on standard input and output.
+    Stdio(Command),
+}
+
+/// A local server program.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The program: a path, or a name looked up in `PATH`.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment, complete: nothing is inherited beside it.
+    pub environment: Vec<(String, String)>,
+    /// Its working directory; the gateway's own when absent.
+    pub directory: Option<PathBuf>,
+    /// Whether its standard error is the gateway's own or discarded.
+    pub stderr: Stderr,
+}
+
+/// What becomes of a server program's standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stderr {
+    /// It is thrown away.
+    Discard,
+    /// It goes where the gateway's own goes.
+    Inherit,
+}
+
+/// When the record of an answer must be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerDurability {
+    /// Before the last byte of the answer is released.
+    BeforeRelease,
+    /// With the next group commit.
+    NextCommit,
+}

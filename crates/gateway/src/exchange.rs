@@ -1,0 +1,191 @@
+//! One exchange with a client: from the admission of its message to the end of the answer. Messages
+//! that flow back are judged here, one by one, before the client sees them.
+
+use crate::asked::{Asked, Ending};
+use crate::call::Call;
+use crate::pipeline::{Pipeline, ending_of, length};
+use crate::session::Session;
+use crate::upstream::Upstream;
+use crate::upstream::conversation::Conversation;
+use audit::Unavailable;
+use bytes::Bytes;
+use event::Status;
+use http::HeaderMap;
+use mcp::{Frame, Message};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What becomes of a message on its way to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    On,
+    Withhold,
+}
+
+/// How an answer came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The server ended it in an orderly way.
+    Complete,
+    /// The client went away.
+    Gone,
+    /// The connection to the server broke.
+    Broken,
+    /// The answer exceeds a limit.
+    TooLarge,
+    /// The server did not answer in time.
+    TimedOut,
+    /// The gateway stops.
+    Stopped,
+    /// A record could not be written; nothing more may be released.
+    Unrecordable,
+}
+
+/// An admitted call and what flows back.
+#[derive(Debug)]
+pub(crate) struct Exchange<'g> {
+    pub(crate) pipeline: &'g Pipeline,
+    pub(crate) upstream: &'g Upstream,
+    pub(crate) call: Call,
+    /// Taken when the end of the call is on record.
+    pub(crate) asked: Option<Asked>,
+    pub(crate) session: Option<Arc<Session>>,
+    /// The server program that this exchange talks to, when the server is a local program.
+    pub(crate) program: Option<Arc<Conversation>>,
+    /// Digest of the session that the answer opened.
+    pub(crate) opened: Option<String>,
+    /// Headers for messages that the gateway itself sends to the server in this session.
+    pub(crate) headers: HeaderMap,
+    pub(crate) stop: CancellationToken,
+    pub(crate) progress: Progress,
+}
+
+/// What has flowed back so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) http_status: Option<u16>,
+    pub(crate) bytes: u64,
+    pub(crate) messages: u64,
+    /// An event id was seen: the client may ask for the rest on another connection.
+    pub(crate) resumable: bool,
+    /// Something came that was not a valid message.
+    pub(crate) malformed: bool,
+}
+
+impl Exchange<'_> {
+    /// Judges one message on its way to the client, and records what it ends or begins.
+    pub(crate) async fn judge(&mut self, raw: &Bytes) -> Result<Pass, Unavailable> {
+        self.progress.messages += 1;
+        let limits = mcp::Limits::for_replies();
+        match mcp::parse(raw, &limits) {
+            Ok(Frame::Single(Message::Response(response))) => {
+                self.judge_answer(&response, raw).await
+            }
+            Ok(Frame::Single(message @ Message::Request(_))) => {
+                Ok(self.judge_question(&message, raw).await)
+            }
+            Ok(Frame::Single(Message::Notification(_))) => Ok(Pass::On),
+            Ok(Frame::Batch(_)) => Ok(self.withhold("batch of messages")),
+            Err(malformed) => Ok(self.withhold(&malformed.to_string())),
+        }
+    }
+
+    async fn judge_answer(
+        &mut self,
+        response: &mcp::Response<'_>,
+        raw: &Bytes,
+    ) -> Result<Pass, Unavailable> {
+        let ours = response.id.is_none() || response.id == self.call.id;
+        if ours && let Some(asked) = self.asked.take() {
+            let ending = Ending {
+                http_status: self.progress.http_status,
+                response_bytes: self.progress.bytes.max(length(raw)),
+                response_messages: self.progress.messages,
+                session: self.opened.clone(),
+                ..ending_of(response, raw)
+            };
+            self.pipeline.answered(&asked, &ending, self.pipeline.answers).await?;
+            return Ok(Pass::On);
+        }
+        let earlier = response.id.as_ref().zip(self.session.as_ref());
+        if let Some(asked) = earlier.and_then(|(id, session)| session.take_open(id)) {
+            self.pipeline
+                .answered(&asked, &ending_of(response, raw), self.pipeline.answers)
+                .await?;
+            return Ok(Pass::On);
+        }
+        Ok(self.withhold("answer to no call in progress"))
+    }
+
+    /// A call of the server to the client. A refused one is answered in the client's stead.
+    async fn judge_question(&mut self, message: &Message<'_>, raw: &Bytes) -> Pass {
+        let Some(origin) = self.asked.as_ref().map(|a| a.origin.clone()) else {
+            return self.withhold("request after the end of the call");
+        };
+        let Some(session) = self.session.clone() else {
+            // Stateless revisions have no requests from servers (2026-07-28, multi round-trip).
+            return self.withhold("request of a server outside a session");
+        };
+        let question = self.pipeline.question(message, length(raw), &origin, &session).await;
+        let Err(answer) = question else { return Pass::On };
+        let sent = match self.upstream {
+            Upstream::Http(http) => http.send_own(self.headers.clone(), answer).await,
+            Upstream::Stdio(_) => session.send_own(answer).await,
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%error, "server could not be told that its call was refused");
+        }
+        Pass::Withhold
+    }
+
+    fn withhold(&mut self, what: &str) -> Pass {
+        self.progress.malformed = true;
+        let call = self.asked.as_ref().map(|a| a.call.to_string());
+        tracing::warn!(call, server = %self.pipeline.server, "withheld from the client: {what}");
+        Pass::Withhold
+    }
+
+    /// Puts the end of the call on record, unless its answer already did.
+    pub(crate) async fn finish(&mut self, end: End) {
+        self.end_unopened_program().await;
+        let Some(asked) = self.asked.take() else { return };
+        let asked = match self.keep_for_resumption(asked, end) {
+            Some(asked) => asked,
+            None => return,
+        };
+        let ending = Ending {
+            http_status: self.progress.http_status,
+            response_bytes: self.progress.bytes,
+            response_messages: self.progress.messages,
+            ..Ending::new(self.status_at(end))
+        };
+        self.pipeline.ended(&asked, &ending).await;
+    }
+
+    /// In a session, a stream with event ids may end before the answer: the client comes back for the
+    /// rest (2025-11-25 transports, "Resumability and Redelivery"). The call stays open until then or
+    /// until the session ends.
+    fn keep_for_resumption(&self, asked: Asked, end: End) -> Option<Asked> {
+        let may_resume = self.progress.resumable
+            && !self.call.is_listening()
+            && matches!(end, End::Complete | End::Gone | End::Broken);
+        match (&self.session, &self.call.id) {
+            (Some(session), Some(id)) if may_resume => session.keep_open(id.clone(), asked),
+            _ => Some(asked),
+        }
+    }
+
+    fn status_at(&self, end: End) -> Status {
+        match end {
+            // A stream that is meant to stay open has no other end than these.
+            End::Complete | End::Gone | End::Stopped if self.call.is_listening() => Status::Ok,
+            End::Complete => Status::MalformedReply,
+            End::Gone if self.call.is_modern() => Status::Cancelled,
+            End::Gone => Status::ClientGone,
+            End::Broken => Status::TransportFailure,
+            End::TooLarge => Status::ReplyTooLarge,
+            End::TimedOut => Status::TimedOut,
+            End::Stopped | End::Unrecordable => Status::Unknown,
+        }
+    }
+}

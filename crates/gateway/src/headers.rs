@@ -1,0 +1,208 @@
+//! HTTP header rules of the proxy: what is passed on, what ends here, and who may talk to us.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Headers that end at this hop in both directions (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Request headers that never go upstream: credentials of the caller, which were issued for this
+/// gateway (MCP authorization, "MUST NOT pass through the token"), and what the upstream connection
+/// sets for itself.
+const NEVER_UPSTREAM: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("dpop"),
+    HeaderName::from_static("txn-token"),
+    HeaderName::from_static("workload-identity-token"),
+    HeaderName::from_static("workload-proof-token"),
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::ACCEPT_ENCODING,
+    header::EXPECT,
+];
+
+/// `Mcp-Session-Id` of the legacy revisions.
+pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// The headers of a client request as they go upstream. `session` tells whether the session header is
+/// meaningful; requests of stateless revisions lose it, so that it cannot smuggle a session that was
+/// not checked.
+pub(crate) fn upstream_request(headers: &HeaderMap, session: bool) -> HeaderMap {
+    let mut out = without_hop_by_hop(headers);
+    for name in &NEVER_UPSTREAM {
+        out.remove(name);
+    }
+    if !session {
+        out.remove(SESSION_ID);
+    }
+    out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    out
+}
+
+/// The headers of an upstream answer as they go to the client. The length is set anew from the body.
+pub(crate) fn client_reply(headers: &HeaderMap) -> HeaderMap {
+    let mut out = without_hop_by_hop(headers);
+    out.remove(header::CONTENT_LENGTH);
+    out
+}
+
+fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
+    let mut out = headers.clone();
+    for name in &HOP_BY_HOP {
+        out.remove(name);
+    }
+    let nominated = headers.get_all(header::CONNECTION).iter();
+    for name in nominated.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
+        if let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) {
+            out.remove(name);
+        }
+    }
+    out
+}
+
+/// Whether the `Host` header (or the authority of the request target) is one that we serve. Exactly
+/// one must be present.
+pub(crate) fn host_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    host.to_str().is_ok_and(|h| allowed.iter().any(|a| a.eq_ignore_ascii_case(h)))
+}
+
+/// Whether the `Origin` header, when there is one, is one that we serve (MCP transports, "Servers MUST
+/// validate the Origin header").
+pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => true,
+        (Some(origin), None) => {
+            origin.to_str().is_ok_and(|o| allowed.iter().any(|a| a.eq_ignore_ascii_case(o)))
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether the media type of a message body or answer is `expected`, parameters aside. A `charset`
+/// other than UTF-8 is not accepted: the upstream might decode the bytes otherwise than we do.
+pub(crate) fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Ok(value) = value.to_str() else { return false };
+    let mut parts = value.split(';');
+    let essence = parts.next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case(expected)
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            !name.trim().eq_ignore_ascii_case("charset")
+                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
+/// Whether a body is encoded in a way that we would have to undo to see what the upstream sees.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        client_reply, host_allowed, is_encoded, media_type_is, origin_allowed, upstream_request,
+    };
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        map
+    }
+
+    #[test]
+    fn credentials_and_hop_headers_end_here() {
+        let sent = upstream_request(
+            &headers(&[
+                ("authorization", "Bearer canary"),
+                ("cookie", "canary"),
+                ("dpop", "canary"),
+                ("txn-token", "canary"),
+                ("proxy-authorization", "canary"),
+                ("connection", "keep-alive, X-Secret"),
+                ("x-secret", "canary"),
+                ("host", "gateway"),
+                ("accept-encoding", "gzip"),
+                ("mcp-session-id", "s1"),
+                ("mcp-method", "tools/call"),
+                ("mcp-param-region", "eu"),
+                ("accept", "application/json, text/event-stream"),
+            ]),
+            true,
+        );
+        assert!(sent.values().all(|v| v != "canary"), "{sent:?}");
+        assert_eq!(sent["accept-encoding"], "identity");
+        assert_eq!(sent["mcp-session-id"], "s1");
+        assert_eq!(sent["mcp-method"], "tools/call");
+        assert_eq!(sent["mcp-param-region"], "eu");
+        assert!(upstream_request(&headers(&[("mcp-session-id", "s1")]), false).len() == 1);
+    }
+
+    #[test]
+    fn replies_keep_everything_but_hop_headers() {
+        let out = client_reply(&headers(&[
+            ("connection", "close"),
+            ("content-length", "3"),
+            ("www-authenticate", "Bearer"),
+            ("mcp-session-id", "s"),
+        ]));
+        assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn hosts_and_origins() {
+        let allowed = vec!["127.0.0.1:8080".to_owned(), "gw.example".to_owned()];
+        assert!(host_allowed(&headers(&[("host", "GW.example")]), &allowed));
+        assert!(!host_allowed(&headers(&[("host", "evil.example")]), &allowed));
+        assert!(!host_allowed(&headers(&[]), &allowed));
+        assert!(!host_allowed(
+            &headers(&[("host", "gw.example"), ("host", "gw.example")]),
+            &allowed
+        ));
+        let allowed = vec!["https://app.example".to_owned()];
+        assert!(origin_allowed(&headers(&[]), &allowed));
+        assert!(origin_allowed(&headers(&[("origin", "https://app.example")]), &allowed));
+        assert!(!origin_allowed(&headers(&[("origin", "http://evil.example")]), &allowed));
+        assert!(!origin_allowed(&headers(&[("origin", "null")]), &allowed));
+    }
+
+    #[test]
+    fn media_types_and_encodings() {
+        let json = "application/json";
+        assert!(media_type_is(&headers(&[("content-type", "application/json")]), json));
+        assert!(media_type_is(
+            &headers(&[("content-type", "Application/JSON; charset=UTF-8")]),
+            json
+        ));
+        assert!(!media_type_is(
+            &headers(&[("content-type", "application/json; charset=utf-16")]),
+            json
+        ));
+        assert!(!media_type_is(&headers(&[("content-type", "text/plain")]), json));
+        assert!(!media_type_is(&headers(&[]), json));
+        assert!(is_encoded(&headers(&[("content-encoding", "gzip")])));
+        assert!(!is_encoded(&headers(&[("content-encoding", "identity")])));
+    }
+}

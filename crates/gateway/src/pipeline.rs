@@ -1,0 +1,426 @@
+//! The call path: every message, from either side and over every transport, goes through here.
+//!
+//! Read [`Pipeline::admit`] first. Each stage takes what the stage before it made; nothing can be sent
+//! without the two proofs at its end.
+
+use crate::asked::{Asked, Ending, Origin};
+use crate::call::Call;
+use crate::config::{AnswerDurability, Limits};
+use crate::refusal::{Cause, Known, Refusal};
+use crate::session::{NoSession, Owner, Session, Sessions};
+use audit::{Receipt, Recorder, Unavailable};
+use bytes::Bytes;
+use event::{Actor, CallId, Direction, Event, Transport};
+use http::HeaderMap;
+use identity::Verifier;
+use mcp::reply::ResultType;
+use mcp::{Frame, Message, Outcome, RequestId};
+use policy::{Engine, Permit, Verdict};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What every exchange needs.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) recorder: Recorder,
+    pub(crate) policy: Arc<Engine>,
+    pub(crate) sessions: Sessions,
+    /// Name of the upstream server.
+    pub(crate) server: String,
+    pub(crate) limits: Limits,
+    pub(crate) answers: AnswerDurability,
+}
+
+/// How a caller can be known.
+#[derive(Debug)]
+pub(crate) enum Credentials {
+    /// By the `Authorization` header, verified against the configured trust providers.
+    Headers(HeaderMap, Arc<Verifier>),
+    /// Already established: a local user.
+    Local(Actor),
+}
+
+/// A message as it arrived, before anything about it is believed.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) call: CallId,
+    pub(crate) credentials: Credentials,
+    pub(crate) origin: Origin,
+    /// The session header of the HTTP transport.
+    pub(crate) session_id: Option<Vec<u8>>,
+    pub(crate) raw: Bytes,
+}
+
+/// The circumstances of a call, for policy.
+#[derive(Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) call: CallId,
+    pub(crate) direction: Direction,
+    pub(crate) origin: &'a Origin,
+    pub(crate) request_bytes: u64,
+    pub(crate) in_session: bool,
+}
+
+impl Received {
+    /// The revision that the HTTP header claims.
+    pub(crate) fn header_revision(&self) -> Option<mcp::Revision> {
+        let Credentials::Headers(headers, _) = &self.credentials else { return None };
+        mcp::Revision::from_header(headers.get(mcp::header::PROTOCOL_VERSION)?.as_bytes())
+    }
+}
+
+/// A message that may go on: permitted, and durably on record.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// A request or notification.
+    Call { call: Call, asked: Asked, session: Option<Arc<Session>> },
+    /// The client's answer to a call of the server, with that call's proofs.
+    Answer { asked: Asked, session: Arc<Session> },
+}
+
+impl Pipeline {
+    /// Everything that must be true before a message goes anywhere: it is MCP, we know who sends it,
+    /// the session is theirs, a policy permits it, and all this is durable. In this order, and each
+    /// failure is a recorded refusal.
+    pub(crate) async fn admit(&self, received: &Received) -> Result<Admitted, Refusal> {
+        let message = self.parse(received)?;
+        let Some(call) = Call::of(&message, &self.server) else {
+            return self.admit_answer(received, &message).await;
+        };
+        let call = call.or_revision(received.header_revision());
+        self.check_headers(received, &message, &call)?;
+        let actor = self.identify(received, Some(&call)).await?;
+        let session = self.enter_session(received, &call, &actor)?;
+        let permit = self.decide(received, &call, &actor, session.is_some())?;
+        let receipt = self.record_asked(received, &call, &actor, &permit).await?;
+        let asked = asked(received, &actor, permit, receipt);
+        Ok(Admitted::Call { call, asked, session })
+    }
+
+    /// As [`Pipeline::admit`], for the session operations of HTTP that carry no message.
+    pub(crate) async fn admit_http(
+        &self,
+        received: &Received,
+        call: &Call,
+    ) -> Result<(Asked, Option<Arc<Session>>), Refusal> {
+        let actor = self.identify(received, Some(call)).await?;
+        let session = self.enter_session(received, call, &actor)?;
+        let permit = self.decide(received, call, &actor, session.is_some())?;
+        let receipt = self.record_asked(received, call, &actor, &permit).await?;
+        Ok((asked(received, &actor, permit, receipt), session))
+    }
+
+    fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
+        let refuse = |cause: Cause, id: Option<RequestId>| {
+            Refusal::new(cause, Known { id, ..known(received, None, None) })
+        };
+        match mcp::parse(&received.raw, &self.limits.messages) {
+            Ok(Frame::Single(message)) => Ok(message),
+            Ok(Frame::Batch(_)) => Err(refuse(Cause::Batch, None)),
+            Err(malformed) => {
+                let id = malformed.id().cloned();
+                Err(refuse(Cause::Malformed(malformed), id))
+            }
+        }
+    }
+
+    /// The headers of the 2026-07-28 revision must say what the body says; decisions rest on the body
+    /// alone (transports, "Server Validation").
+    fn check_headers(
+        &self,
+        received: &Received,
+        message: &Message<'_>,
+        call: &Call,
+    ) -> Result<(), Refusal> {
+        let Credentials::Headers(headers, _) = &received.credentials else { return Ok(()) };
+        if !call.is_modern() {
+            return Ok(());
+        }
+        let refuse = |cause: Cause| Refusal::new(cause, known(received, Some(call), None));
+        mcp::header::check_modern_meta(message).map_err(|missing| refuse(missing.into()))?;
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        mcp::header::check_modern_headers(pairs, message)
+            .map_err(|mismatch| refuse(mismatch.into()))
+    }
+
+    async fn identify(&self, received: &Received, call: Option<&Call>) -> Result<Actor, Refusal> {
+        let (headers, verifier) = match &received.credentials {
+            Credentials::Local(actor) => return Ok(actor.clone()),
+            Credentials::Headers(headers, verifier) => (headers, verifier),
+        };
+        let authorization: Vec<&[u8]> =
+            headers.get_all(http::header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
+        let now = self.recorder.clock().now();
+        verifier.verify(&authorization, now).await.map_err(|rejection| {
+            Refusal::new(Cause::Unidentified(rejection), known(received, call, None))
+        })
+    }
+
+    /// The session a message belongs to. Stateless revisions have none: their session header is
+    /// ignored here and removed on the way upstream.
+    fn enter_session(
+        &self,
+        received: &Received,
+        call: &Call,
+        actor: &Actor,
+    ) -> Result<Option<Arc<Session>>, Refusal> {
+        let Some(id) = received.session_id.as_deref().filter(|_| !call.is_modern()) else {
+            return Ok(None);
+        };
+        let entered = self.sessions.enter(id, &Owner::of(actor), Instant::now());
+        entered.map(Some).map_err(|none| {
+            let cause = match none {
+                NoSession::Unknown => Cause::UnknownSession,
+                NoSession::OfAnother => Cause::SessionOfAnother,
+            };
+            Refusal::new(cause, known(received, Some(call), Some(actor)))
+        })
+    }
+
+    fn decide(
+        &self,
+        received: &Received,
+        call: &Call,
+        actor: &Actor,
+        in_session: bool,
+    ) -> Result<Permit, Refusal> {
+        let about = About {
+            call: received.call,
+            direction: Direction::ToServer,
+            origin: &received.origin,
+            request_bytes: length(&received.raw),
+            in_session,
+        };
+        match self.policy.decide(&self.policy_request(actor, call, &about)) {
+            Verdict::Permitted(permit) => Ok(permit),
+            Verdict::Forbidden(forbidden) => Err(Refusal::new(
+                Cause::Forbidden(Box::new(forbidden)),
+                known(received, Some(call), Some(actor)),
+            )),
+        }
+    }
+
+    pub(crate) fn policy_request<'a>(
+        &'a self,
+        actor: &'a Actor,
+        call: &'a Call,
+        about: &About<'a>,
+    ) -> policy::Request<'a> {
+        policy::Request {
+            call: about.call,
+            actor,
+            resource: &call.resource,
+            direction: about.direction,
+            context: policy::Context {
+                transport: about.origin.transport,
+                protocol: call.revision.as_ref().map(mcp::Revision::name),
+                peer: about.origin.address,
+                region: self.recorder.place().region.as_deref(),
+                gateway: &self.recorder.place().gateway,
+                time: self.recorder.clock().now(),
+                request_bytes: about.request_bytes,
+                session: about.in_session,
+            },
+        }
+    }
+
+    async fn record_asked(
+        &self,
+        received: &Received,
+        call: &Call,
+        actor: &Actor,
+        permit: &Permit,
+    ) -> Result<Receipt, Refusal> {
+        let about = || known(received, Some(call), Some(actor));
+        let event = Event::asked(
+            self.recorder.stamp(received.origin.peer.as_deref(), Some(received.origin.transport)),
+            asked_record(about(), permit.decision().clone()),
+        );
+        self.record(&event, about).await
+    }
+
+    async fn record(&self, event: &Event, known: impl Fn() -> Known) -> Result<Receipt, Refusal> {
+        self.recorder
+            .record(event)
+            .await
+            .map_err(|unavailable| Refusal::new(Cause::Unrecordable(unavailable), known()))
+    }
+
+    /// A client's answer: it must come from the owner of a session in which the server asked. Its
+    /// record is durable before the server sees it.
+    async fn admit_answer(
+        &self,
+        received: &Received,
+        message: &Message<'_>,
+    ) -> Result<Admitted, Refusal> {
+        let actor = self.identify(received, None).await?;
+        let known = || known(received, None, Some(&actor));
+        let refuse = |cause| Refusal::new(cause, known());
+        let id = received.session_id.as_deref().ok_or_else(|| refuse(Cause::UnknownSession))?;
+        let session = self
+            .sessions
+            .enter(id, &Owner::of(&actor), Instant::now())
+            .map_err(|_| refuse(Cause::UnknownSession))?;
+        let asked = message.id().and_then(|id| session.take_to_client(id));
+        let asked = asked.ok_or_else(|| refuse(Cause::OutOfPlace("response")))?;
+        let Message::Response(response) = message else {
+            return Err(refuse(Cause::OutOfPlace("response")));
+        };
+        let ending = ending_of(response, &received.raw);
+        self.answered(&asked, &ending, AnswerDurability::BeforeRelease)
+            .await
+            .map_err(|unavailable| refuse(Cause::Unrecordable(unavailable)))?;
+        Ok(Admitted::Answer { asked, session })
+    }
+
+    /// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
+    pub(crate) async fn refuse(&self, refusal: &Refusal, origin: &Origin) {
+        let known = &refusal.known;
+        let over_http = origin.transport == Transport::Http;
+        let http_status = (over_http && known.direction == Direction::ToServer)
+            .then(|| refusal.cause.status().as_u16());
+        let decision = match &refusal.cause {
+            Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
+            _ => None,
+        };
+        let event = Event::refused(
+            self.recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
+            event::Refused {
+                call: known.call,
+                actor: known.actor.clone(),
+                direction: known.direction,
+                resource: known.resource.clone(),
+                decision,
+                refusal: event::Refusal {
+                    code: refusal.cause.code(),
+                    http_status,
+                    reason: refusal.cause.reason(),
+                },
+                request_bytes: known.request_bytes,
+                client: known.client.clone(),
+                protocol: known.protocol.clone(),
+                session: known.session.clone(),
+            },
+        );
+        match self.recorder.record(&event).await {
+            Ok(_receipt) => tracing::info!(
+                call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,
+                "call refused"
+            ),
+            Err(error) => tracing::error!(
+                call = %known.call, reason = %refusal.cause.reason(), %error,
+                "call refused, and the refusal could not be put on record"
+            ),
+        }
+    }
+
+    /// Puts the end of a call on record: durable on return if `durability` says so.
+    pub(crate) async fn answered(
+        &self,
+        asked: &Asked,
+        ending: &Ending,
+        durability: AnswerDurability,
+    ) -> Result<(), Unavailable> {
+        let (outcome, payload) = asked.outcome(ending);
+        let event = Event::answered(
+            self.recorder.stamp(asked.origin.peer.as_deref(), Some(asked.origin.transport)),
+            event::Answered {
+                call: asked.call,
+                asked: asked.receipt.index(),
+                outcome,
+                payload,
+                session: ending.session.clone(),
+            },
+        );
+        let recorded = match durability {
+            AnswerDurability::BeforeRelease => self.recorder.record(&event).await.map(|_| ()),
+            AnswerDurability::NextCommit => self.recorder.submit(&event),
+        };
+        recorded.inspect_err(|error| {
+            tracing::error!(call = %asked.call, %error, "the end of a call could not be put on record");
+        })
+    }
+
+    /// Ends a session: what still waited in it has no known end, and its program stops.
+    pub(crate) async fn end_session(&self, session: &Session) {
+        for asked in session.take_all() {
+            self.ended(&asked, &Ending::new(event::Status::Unknown)).await;
+        }
+        if let Some(program) = &session.program {
+            program.end().await;
+        }
+    }
+
+    /// As [`Pipeline::answered`], for calls whose end nobody waits for.
+    pub(crate) async fn ended(&self, asked: &Asked, ending: &Ending) {
+        // Already logged; there is nobody left to refuse.
+        self.answered(asked, ending, AnswerDurability::NextCommit).await.ok();
+    }
+}
+
+/// What is known of a message at some stage.
+pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Actor>) -> Known {
+    Known {
+        call: received.call,
+        actor: actor.cloned().unwrap_or_else(Actor::anonymous),
+        direction: Direction::ToServer,
+        resource: call.map(|c| c.resource.clone()),
+        client: call.and_then(|c| c.client.clone()),
+        protocol: call.and_then(|c| c.revision.as_ref()).map(|r| event::bounded(r.name(), 32)),
+        session: received.session_id.as_deref().map(crate::session::handle_digest),
+        request_bytes: length(&received.raw),
+        id: call.and_then(|c| c.id.clone()),
+    }
+}
+
+fn asked_record(known: Known, decision: event::Decision) -> event::Asked {
+    event::Asked {
+        call: known.call,
+        actor: known.actor,
+        direction: known.direction,
+        resource: known.resource.unwrap_or_else(|| Call::http("unknown", "").resource),
+        decision,
+        request_bytes: known.request_bytes,
+        client: known.client,
+        protocol: known.protocol,
+        session: known.session,
+    }
+}
+
+fn asked(received: &Received, actor: &Actor, permit: Permit, receipt: Receipt) -> Asked {
+    Asked {
+        call: received.call,
+        owner: Owner::of(actor),
+        origin: received.origin.clone(),
+        request_bytes: length(&received.raw),
+        permit,
+        receipt,
+        sent: Instant::now(),
+    }
+}
+
+/// How a call ended, by the message that answers it.
+pub(crate) fn ending_of(response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
+    let (status, code) = match &response.outcome {
+        Outcome::Error { code } => (event::Status::ProtocolError, Some(*code)),
+        Outcome::Result(result) => (result_status(result), None),
+    };
+    Ending { code, response_bytes: length(raw), response_messages: 1, ..Ending::new(status) }
+}
+
+fn result_status(result: &mcp::reply::ResultView<'_>) -> event::Status {
+    let task_failed = result.task.as_ref().is_some_and(|task| task.is_error);
+    if result.is_error || task_failed {
+        return event::Status::ToolError;
+    }
+    match result.result_type {
+        ResultType::InputRequired => event::Status::InputRequired,
+        ResultType::Task => event::Status::Task,
+        ResultType::Complete | ResultType::Other => event::Status::Ok,
+    }
+}
+
+/// A length as the record holds it.
+pub(crate) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

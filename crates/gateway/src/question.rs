@@ -1,0 +1,104 @@
+//! Calls of the server to the client (sampling, elicitation, roots): the same stages as the other way,
+//! seen from the other side. The server is the actor; a policy must permit it; the record comes first.
+
+use crate::asked::{Asked, Ending, Origin};
+use crate::call::Call;
+use crate::pipeline::{About, Pipeline};
+use crate::refusal::{Cause, Known, Refusal};
+use crate::session::Session;
+use bytes::Bytes;
+use event::{Actor, Direction, Event, Status};
+use mcp::Message;
+use policy::Verdict;
+use std::time::Instant;
+
+impl Pipeline {
+    /// Admits a request of the server and keeps it until the client answers. `Err` holds the answer
+    /// for the server; the refusal is on record.
+    pub(crate) async fn question(
+        &self,
+        message: &Message<'_>,
+        bytes: u64,
+        origin: &Origin,
+        session: &Session,
+    ) -> Result<(), Bytes> {
+        let (Some(call), Some(id)) = (Call::of(message, &self.server), message.id()) else {
+            return Ok(());
+        };
+        let refusal = match self.admit_question(&call, bytes, origin, session).await {
+            Ok(asked) => {
+                let Some(asked) = session.keep_to_client(id.clone(), asked) else { return Ok(()) };
+                self.ended(&asked, &Ending::new(Status::Cancelled)).await;
+                let cause = Cause::Overloaded("too many calls to the client wait for an answer");
+                Refusal::new(cause, self.known_question(&call, bytes, session))
+            }
+            Err(refusal) => refusal,
+        };
+        self.refuse(&refusal, origin).await;
+        Err(refusal.message())
+    }
+
+    async fn admit_question(
+        &self,
+        call: &Call,
+        bytes: u64,
+        origin: &Origin,
+        session: &Session,
+    ) -> Result<Asked, Refusal> {
+        let known = self.known_question(call, bytes, session);
+        let about = About {
+            call: known.call,
+            direction: Direction::ToClient,
+            origin,
+            request_bytes: bytes,
+            in_session: true,
+        };
+        let permit = match self.policy.decide(&self.policy_request(&known.actor, call, &about)) {
+            Verdict::Permitted(permit) => permit,
+            Verdict::Forbidden(forbidden) => {
+                let cause = Cause::Forbidden(Box::new(forbidden));
+                return Err(Refusal::new(cause, known));
+            }
+        };
+        let event = Event::asked(
+            self.recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
+            event::Asked {
+                call: known.call,
+                actor: known.actor.clone(),
+                direction: Direction::ToClient,
+                resource: call.resource.clone(),
+                decision: permit.decision().clone(),
+                request_bytes: bytes,
+                client: None,
+                protocol: None,
+                session: known.session.clone(),
+            },
+        );
+        match self.recorder.record(&event).await {
+            Ok(receipt) => Ok(Asked {
+                call: known.call,
+                owner: session.owner.clone(),
+                origin: origin.clone(),
+                request_bytes: bytes,
+                permit,
+                receipt,
+                sent: Instant::now(),
+            }),
+            Err(unavailable) => Err(Refusal::new(Cause::Unrecordable(unavailable), known)),
+        }
+    }
+
+    fn known_question(&self, call: &Call, bytes: u64, session: &Session) -> Known {
+        Known {
+            call: self.recorder.call_id(),
+            actor: Actor::server(&self.server),
+            direction: Direction::ToClient,
+            resource: Some(call.resource.clone()),
+            client: None,
+            protocol: None,
+            session: Some(session.digest.clone()),
+            request_bytes: bytes,
+            id: call.id.clone(),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Why the gateway refuses, and how it says so: the only place where refusals become JSON-RPC errors
+//! and HTTP statuses.
+//!
+//! Codes are positive, outside the range that JSON-RPC and MCP reserve (-32768 to -32000), except
+//! `-32020` (header mismatch) and `-32602` (missing `_meta`), which the 2026-07-28 revision demands. A refusal is never a bare 400:
+//! clients of both eras would take that for a server of the old one.
+
+use crate::body::ReplyBody;
+use audit::Unavailable;
+use bytes::Bytes;
+use event::{Actor, CallId, ClaimedClient, Direction, Resource};
+use http::{HeaderValue, Response, StatusCode, header};
+use identity::Rejection;
+use mcp::RequestId;
+
+/// Why a message was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error("message is malformed: {0}")]
+    Malformed(#[from] mcp::Malformed),
+    #[error("headers do not match the message: {0}")]
+    HeaderMismatch(#[from] mcp::header::HeaderMismatch),
+    #[error("{0}")]
+    MetaMissing(#[from] mcp::header::MetaMissing),
+    #[error("batches are not accepted: send each message by itself")]
+    Batch,
+    #[error("this is not a place for a {0} message")]
+    OutOfPlace(&'static str),
+    #[error("content type must be `application/json` in UTF-8")]
+    MediaType,
+    #[error("content encodings are not accepted: send the body as it is")]
+    Encoded,
+    #[error("request is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("request body did not arrive")]
+    Incomplete,
+    #[error("host `{0}` is not served here")]
+    Host(String),
+    #[error("origin `{0}` is not allowed")]
+    Origin(String),
+    #[error("{0}")]
+    Unidentified(Rejection),
+    #[error("no policy permits this call, or one forbids it")]
+    Forbidden(Box<policy::Forbidden>),
+    #[error("no such session; start a new one")]
+    UnknownSession,
+    #[error("no such session; start a new one")]
+    SessionOfAnother,
+    #[error("{0}")]
+    Overloaded(&'static str),
+    #[error("the call cannot be put on record, so it is not carried out")]
+    Unrecordable(Unavailable),
+}
+
+/// The answer that goes with a cause: JSON-RPC code, HTTP status, stable reason.
+struct Terms {
+    code: i64,
+    status: StatusCode,
+    reason: &'static str,
+}
+
+impl Cause {
+    /// The stable reason code for the record.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Unidentified(rejection) => format!("identity.{}", rejection.reason.as_str()),
+            Self::Malformed(malformed) => format!("malformed.{}", fault_reason(malformed.fault())),
+            _ => self.terms().reason.to_owned(),
+        }
+    }
+
+    pub(crate) fn code(&self) -> i64 {
+        self.terms().code
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.terms().status
+    }
+
+    fn terms(&self) -> Terms {
+        let terms = |code, status, reason| Terms { code, status, reason };
+        match self {
+            Self::Malformed(_) => terms(40_000, StatusCode::BAD_REQUEST, "malformed"),
+            Self::HeaderMismatch(_) => terms(
+                mcp::code::HEADER_MISMATCH,
+                StatusCode::BAD_REQUEST,
+                "malformed.header-mismatch",
+            ),
+            Self::MetaMissing(_) => {
+                terms(mcp::code::INVALID_PARAMS, StatusCode::BAD_REQUEST, "malformed.meta")
+            }
+            Self::Batch => terms(40_001, StatusCode::BAD_REQUEST, "malformed.batch"),
+            Self::OutOfPlace(_) => terms(40_002, StatusCode::BAD_REQUEST, "malformed.out-of-place"),
+            Self::Incomplete => terms(40_003, StatusCode::BAD_REQUEST, "malformed.incomplete"),
+            Self::MediaType => {
+                terms(41_500, StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed.media-type")
+            }
+            Self::Encoded => {
+                terms(41_501, StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed.content-encoding")
+            }
+            Self::TooLarge(_) => {
+                terms(41_300, StatusCode::PAYLOAD_TOO_LARGE, "malformed.too-large")
+            }
+            Self::Host(_) => terms(40_310, StatusCode::FORBIDDEN, "http.host"),
+            Self::Origin(_) => terms(40_311, StatusCode::FORBIDDEN, "http.origin"),
+            Self::Unidentified(rejection) if rejection.is_retryable() => {
+                terms(50_310, StatusCode::SERVICE_UNAVAILABLE, "identity")
+            }
+            Self::Unidentified(_) => terms(40_100, StatusCode::UNAUTHORIZED, "identity"),
+            // 200: the only form that clients of every era show as a protocol error.
+            Self::Forbidden(_) => terms(40_300, StatusCode::OK, "policy.forbid"),
+            Self::UnknownSession => terms(40_400, StatusCode::NOT_FOUND, "session.unknown"),
+            Self::SessionOfAnother => terms(40_400, StatusCode::NOT_FOUND, "session.of-another"),
+            Self::Overloaded(_) => {
+                terms(50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded")
+            }
+            Self::Unrecordable(_) => {
+                terms(50_300, StatusCode::SERVICE_UNAVAILABLE, "log.unavailable")
+            }
+        }
+    }
+
+    /// What the caller is told.
+    fn client_message(&self) -> String {
+        match self {
+            Self::Unidentified(rejection) => rejection.client_message().to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// What was established about a message before it was refused.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) call: CallId,
+    pub(crate) actor: Actor,
+    pub(crate) direction: Direction,
+    pub(crate) resource: Option<Resource>,
+    pub(crate) client: Option<ClaimedClient>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) request_bytes: u64,
+    /// The request's id; `None` for notifications and for what could not be read.
+    pub(crate) id: Option<RequestId>,
+}
+
+/// A refused message.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) cause: Cause,
+    pub(crate) known: Box<Known>,
+}
+
+impl Refusal {
+    pub(crate) fn new(cause: Cause, known: Known) -> Self {
+        Self { cause, known: Box::new(known) }
+    }
+
+    /// The JSON-RPC error for the caller.
+    pub(crate) fn message(&self) -> Bytes {
+        let reason = match &self.cause {
+            // One wording for both, so that probing for sessions of others shows nothing.
+            Cause::SessionOfAnother => "session.unknown".to_owned(),
+            cause => cause.reason(),
+        };
+        error_message(
+            self.known.id.as_ref(),
+            self.cause.code(),
+            &self.cause.client_message(),
+            &Detail { call: self.known.call, reason: &reason },
+        )
+    }
+
+    /// The HTTP answer for the caller.
+    pub(crate) fn response(&self) -> Response<ReplyBody> {
+        let mut response = json_response(self.cause.status(), self.message());
+        if let (Cause::Unidentified(_), StatusCode::UNAUTHORIZED) =
+            (&self.cause, self.cause.status())
+        {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            );
+        }
+        response
+    }
+}
+
+/// What an error tells beside its message: enough to find the record.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Detail<'a> {
+    #[serde(rename = "callId")]
+    pub(crate) call: CallId,
+    pub(crate) reason: &'a str,
+}
+
+/// A JSON-RPC error response with our `data`.
+pub(crate) fn error_message(
+    id: Option<&RequestId>,
+    code: i64,
+    message: &str,
+    detail: &Detail<'_>,
+) -> Bytes {
+    // Two strings always have a JSON form; without it the error still stands.
+    let data = serde_json::value::to_raw_value(detail).ok();
+    Bytes::from(mcp::build::error_response(id, code, message, data.as_deref()))
+}
+
+/// An HTTP answer that holds one JSON message.
+pub(crate) fn json_response(status: StatusCode, message: Bytes) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(message));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The stable word for what is wrong with a message.
+fn fault_reason(fault: mcp::Fault) -> &'static str {
+    use mcp::Fault;
+    match fault {
+        Fault::Empty => "empty",
+        Fault::WideEncoding | Fault::ByteOrderMark | Fault::NotUtf8 => "not-utf8",
+        Fault::NotJson | Fault::Truncated | Fault::BadString | Fault::BadNumber => "not-json",
+        Fault::TrailingBytes => "trailing-bytes",
+        Fault::LoneSurrogate => "lone-surrogate",
+        Fault::TooDeep { .. } => "too-deep",
+        Fault::DuplicateKey => "duplicate-key",
+        Fault::LookalikeKey => "lookalike-key",
+        Fault::EmptyBatch | Fault::NestedBatch | Fault::BatchTooLong { .. } => "batch",
+        Fault::Missing { .. } | Fault::EmptyText { .. } => "missing-field",
+        Fault::WrongType { .. } | Fault::NullId => "wrong-type",
+        Fault::TooLong { .. } | Fault::TooMany { .. } => "too-long",
+        Fault::ControlCharacter { .. } => "control-character",
+        Fault::NotAnObject
+        | Fault::WrongVersion
+        | Fault::UnexpectedId
+        | Fault::ResultAndError
+        | Fault::MethodAndResult
+        | Fault::NoKind => "not-json-rpc",
+    }
+}

@@ -1,0 +1,328 @@
+//! Carries answers back to the client: whole ones, and streams piece by piece. Decides nothing about
+//! messages; `Exchange::judge` does.
+
+use crate::asked::Ending;
+use crate::client::{ClientEnd, ClientStream};
+use crate::exchange::{End, Exchange, Pass};
+use crate::headers;
+use crate::pipeline::{ending_of, length};
+use crate::refusal::{Detail, error_message, json_response};
+use crate::source::{Broken, Item, Source};
+use crate::upstream::http::SendError;
+use bytes::Bytes;
+use event::Status;
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use mcp::{Frame, Message, Method};
+use std::time::Instant;
+
+impl Exchange<'_> {
+    /// Carries the answer of an HTTP server.
+    pub(crate) async fn carry_http(mut self, response: Response<Incoming>, client: ClientEnd) {
+        let (parts, body) = response.into_parts();
+        self.progress.http_status = Some(parts.status.as_u16());
+        if parts.status == StatusCode::NOT_FOUND {
+            self.forget_session().await;
+        }
+        if headers::is_encoded(&parts.headers) {
+            // We asked for none (`Accept-Encoding: identity`) and cannot see what is in it.
+            let error = Failure::new(Status::MalformedReply, "server sent an encoded answer");
+            return self.fail(client, &error).await;
+        }
+        if headers::media_type_is(&parts.headers, "text/event-stream") {
+            let limit = self.pipeline.limits.reply_bytes_max;
+            let mut head = Response::new(());
+            *head.status_mut() = parts.status;
+            *head.headers_mut() = headers::client_reply(&parts.headers);
+            if let Err(failure) = self.open_session(&parts.headers).await {
+                return self.fail(client, &failure).await;
+            }
+            self.stream(Source::events(body, limit), head, client).await;
+        } else {
+            self.whole(parts, body, client).await;
+        }
+    }
+
+    async fn whole(mut self, parts: Parts, body: Incoming, mut client: ClientEnd) {
+        let limits = &self.pipeline.limits;
+        let limited = Limited::new(body, limits.reply_bytes_max).collect();
+        let collected = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.finish(End::Stopped).await,
+            () = client.gone() => return self.finish(End::Gone).await,
+            collected = tokio::time::timeout(limits.reply_timeout, limited) => collected,
+        };
+        let bytes = match collected {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let failure =
+                    Failure::new(Status::ReplyTooLarge, "answer of the server is too large");
+                return self.fail(client, &failure).await;
+            }
+            Ok(Err(error)) => {
+                let reason = format!(
+                    "connection to the server broke: {}",
+                    crate::upstream::http::root(error.as_ref())
+                );
+                return self.fail(client, &Failure::new(Status::TransportFailure, &reason)).await;
+            }
+            Err(_) => {
+                let failure =
+                    Failure::new(Status::TimedOut, "server did not end its answer in time");
+                return self.fail(client, &failure).await;
+            }
+        };
+        self.answer_whole(parts, bytes, client).await;
+    }
+
+    /// A whole answer: its record first, then the answer.
+    pub(crate) async fn answer_whole(mut self, parts: Parts, bytes: Bytes, client: ClientEnd) {
+        let ending = self.judge_whole(parts.status, &bytes);
+        let ending = match self.open_session(&parts.headers).await {
+            Ok(session) => Ending { session, ..ending },
+            Err(failure) => return self.fail(client, &failure).await,
+        };
+        if ending.status == Status::MalformedReply {
+            let failure =
+                Failure::new(Status::MalformedReply, "server did not answer with a message");
+            return self.fail(client, &failure).await;
+        }
+        if let Some(asked) = self.asked.take()
+            && let Err(error) = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await
+        {
+            return client.answer(unrecorded(&self.call, asked.call, &error));
+        }
+        let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = headers::client_reply(&parts.headers);
+        client.answer(response);
+    }
+
+    /// How a call ended, by an answer that came in one piece.
+    fn judge_whole(&mut self, status: StatusCode, bytes: &Bytes) -> Ending {
+        self.progress.bytes = length(bytes);
+        let plain = |what: Status| Ending {
+            http_status: Some(status.as_u16()),
+            response_bytes: length(bytes),
+            ..Ending::new(what)
+        };
+        let limits = mcp::Limits::for_replies();
+        match mcp::parse(bytes, &limits) {
+            Ok(Frame::Single(Message::Response(response)))
+                if response.id.is_none() || response.id == self.call.id =>
+            {
+                Ending { http_status: Some(status.as_u16()), ..ending_of(&response, bytes) }
+            }
+            _ if !status.is_success() => plain(Status::HttpError),
+            // Notifications and session operations are owed no message.
+            _ if self.call.id.is_none() => plain(Status::Accepted),
+            _ => plain(Status::MalformedReply),
+        }
+    }
+
+    /// Carries a stream to the client until either side ends it.
+    pub(crate) async fn stream(
+        mut self,
+        mut source: Source,
+        head: Response<()>,
+        client: ClientEnd,
+    ) {
+        let Ok(client) = client.stream(head) else {
+            return self.abandon(&mut source, End::Gone).await;
+        };
+        let end = loop {
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break End::Stopped,
+                () = client.gone() => break End::Gone,
+                next = source.next() => next,
+            };
+            match next {
+                Ok(Some(item)) => {
+                    if let Some(end) = self.pass_item(item, &client).await {
+                        break end;
+                    }
+                }
+                Ok(None) => break self.orderly_end(&source),
+                Err(Broken::TooLarge) => break End::TooLarge,
+                Err(Broken::Connection(error)) => {
+                    tracing::warn!(server = %self.pipeline.server, %error, "answer broke off");
+                    break End::Broken;
+                }
+            }
+        };
+        if matches!(end, End::Complete | End::Gone) {
+            drop(client);
+        } else {
+            client.cut().await;
+        }
+        self.abandon(&mut source, end).await;
+    }
+
+    /// Judges one piece and passes it on; `Some` when the stream must end here.
+    async fn pass_item(&mut self, item: Item, client: &ClientStream) -> Option<End> {
+        self.progress.bytes += length(&item.bytes);
+        self.progress.resumable |= item.resumable;
+        if let Some(message) = &item.message {
+            match self.judge(message).await {
+                Ok(Pass::On) => {}
+                Ok(Pass::Withhold) => return None,
+                Err(_already_logged) => return Some(End::Unrecordable),
+            }
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Some(End::Stopped),
+            sent = client.send(item.bytes) => sent.err().map(|_| End::Gone),
+        }
+    }
+
+    /// The end of a program's lines before the answer means that the program is gone.
+    fn orderly_end(&self, source: &Source) -> End {
+        match source {
+            Source::Lines(_) if self.asked.is_some() && !self.call.is_listening() => End::Broken,
+            _ => End::Complete,
+        }
+    }
+
+    /// Ends the exchange on both sides: a program is told that the answer is not wanted any more; an
+    /// HTTP server sees the connection close.
+    async fn abandon(&mut self, source: &mut Source, end: End) {
+        if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped) =
+            (source, &self.asked, end)
+        {
+            lines.cancel(asked.proof()).await;
+        }
+        self.finish(end).await;
+    }
+
+    /// Binds the session that an answer to `initialize` opens to the caller.
+    pub(crate) async fn open_session(
+        &mut self,
+        headers: &HeaderMap,
+    ) -> Result<Option<String>, Failure> {
+        let id = headers.get(headers::SESSION_ID);
+        let (Some(id), Method::Initialize, Some(asked)) = (id, &self.call.method, &self.asked)
+        else {
+            return Ok(None);
+        };
+        let (opened, expired) = self.pipeline.sessions.open(
+            id.as_bytes(),
+            asked.owner.clone(),
+            self.program.clone(),
+            Instant::now(),
+        );
+        for session in expired {
+            self.pipeline.end_session(&session).await;
+        }
+        let session =
+            opened.map_err(|_| Failure::new(Status::Unknown, "no more sessions can be kept"))?;
+        let digest = session.digest.clone();
+        self.session = Some(session);
+        self.opened = Some(digest.clone());
+        Ok(Some(digest))
+    }
+
+    /// The server does not know the session (any more): neither do we.
+    async fn forget_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.pipeline.sessions.close(&session.digest);
+            self.pipeline.end_session(&session).await;
+        }
+    }
+
+    /// Nothing came back that could be passed on: record it, then tell the client.
+    pub(crate) async fn fail(mut self, client: ClientEnd, failure: &Failure) {
+        self.end_unopened_program().await;
+        let Some(asked) = self.asked.take() else { return };
+        let ending = Ending {
+            http_status: self.progress.http_status,
+            response_bytes: self.progress.bytes,
+            response_messages: self.progress.messages,
+            ..Ending::new(failure.status)
+        };
+        tracing::warn!(call = %asked.call, server = %self.pipeline.server, "{}", failure.message);
+        let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await;
+        client.answer(match answered {
+            Ok(()) => failure.response(&self.call, asked.call),
+            Err(error) => unrecorded(&self.call, asked.call, &error),
+        });
+    }
+}
+
+/// The head of an answer that the gateway itself streams.
+pub(crate) fn event_stream_head() -> Response<()> {
+    let mut head = Response::new(());
+    let headers = head.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    head
+}
+
+/// A call that was sent, or could not be, and brought no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, message: &str) -> Self {
+        Self { status, message: message.to_owned() }
+    }
+
+    /// Code, HTTP status and stable reason of this failure.
+    fn terms(&self) -> (i64, StatusCode, &'static str) {
+        match self.status {
+            Status::Unreachable => (50_200, StatusCode::BAD_GATEWAY, "upstream.unreachable"),
+            Status::TimedOut => (50_400, StatusCode::GATEWAY_TIMEOUT, "upstream.timed-out"),
+            Status::ReplyTooLarge => (50_202, StatusCode::BAD_GATEWAY, "upstream.reply-too-large"),
+            Status::MalformedReply => (50_203, StatusCode::BAD_GATEWAY, "upstream.malformed-reply"),
+            Status::Unknown => (50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded"),
+            _ => (50_201, StatusCode::BAD_GATEWAY, "upstream.broke"),
+        }
+    }
+
+    /// The JSON-RPC error for the caller.
+    pub(crate) fn error(&self, call: &crate::call::Call, id: event::CallId) -> Bytes {
+        let (code, _, reason) = self.terms();
+        error_message(call.id.as_ref(), code, &self.message, &Detail { call: id, reason })
+    }
+
+    fn response(
+        &self,
+        call: &crate::call::Call,
+        id: event::CallId,
+    ) -> Response<crate::body::ReplyBody> {
+        json_response(self.terms().1, self.error(call, id))
+    }
+}
+
+impl From<&SendError> for Failure {
+    fn from(error: &SendError) -> Self {
+        let status = match error {
+            SendError::Unreachable(_) | SendError::Unproven(_) => Status::Unreachable,
+            SendError::Broken(_) => Status::TransportFailure,
+            SendError::TimedOut(_) => Status::TimedOut,
+            SendError::Full(_) => Status::Unknown,
+        };
+        Self { status, message: error.to_string() }
+    }
+}
+
+/// The call was carried out, but its answer could not be put on record, so it is not released.
+fn unrecorded(
+    call: &crate::call::Call,
+    id: event::CallId,
+    error: &audit::Unavailable,
+) -> Response<crate::body::ReplyBody> {
+    let message = format!("the call ran, but its answer could not be put on record: {error}");
+    let detail = Detail { call: id, reason: "log.unavailable" };
+    json_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        error_message(call.id.as_ref(), 50_300, &message, &detail),
+    )
+}

@@ -1,0 +1,131 @@
+//! A streamed answer, message by message: server-sent events of an HTTP server, or lines of a local
+//! program. Each item carries the bytes to pass on and, where there is one, the message in them.
+
+use crate::upstream::lines::Lines;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use mcp::sse::{SseContent, SseParser};
+
+/// Where a streamed answer comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Events(Box<Events>),
+    Lines(Lines),
+}
+
+/// A body of server-sent events. Bytes are released event by event, exactly as received: a message
+/// must be judged before the client can act on it, and a client acts on an event only when its blank
+/// line has come.
+#[derive(Debug)]
+pub(crate) struct Events {
+    body: Incoming,
+    parser: SseParser,
+    /// Set when the body has ended and `rest` is still to be passed on.
+    rest: Option<Bytes>,
+    ended: bool,
+}
+
+/// One piece of a streamed answer.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// What goes to the client.
+    pub(crate) bytes: Bytes,
+    /// The message in it; `None` for keep-alives and the like.
+    pub(crate) message: Option<Bytes>,
+    /// Whether it carries an event id, so that the stream can be resumed after it.
+    pub(crate) resumable: bool,
+}
+
+/// Why a streamed answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("connection to the server broke: {0}")]
+    Connection(String),
+    #[error("an event is larger than the limit")]
+    TooLarge,
+}
+
+impl Source {
+    pub(crate) fn events(body: Incoming, event_bytes_max: usize) -> Self {
+        let parser = SseParser::new(event_bytes_max);
+        Self::Events(Box::new(Events { body, parser, rest: None, ended: false }))
+    }
+
+    /// The next piece; `None` at an orderly end. Safe to drop while it waits: nothing is lost.
+    pub(crate) async fn next(&mut self) -> Result<Option<Item>, Broken> {
+        match self {
+            Self::Events(events) => events.next().await,
+            Self::Lines(lines) => Ok(lines.next().await.map(|line| Item {
+                bytes: sse_event(&line),
+                message: Some(line),
+                resumable: false,
+            })),
+        }
+    }
+}
+
+impl Events {
+    async fn next(&mut self) -> Result<Option<Item>, Broken> {
+        loop {
+            if let Some(frame) = self.parser.next_frame() {
+                let (message, resumable) = match frame.content {
+                    SseContent::Event(event) => {
+                        (event.data.filter(|d| !d.is_empty()).map(Bytes::from), event.id.is_some())
+                    }
+                    _ => (None, false),
+                };
+                return Ok(Some(Item { bytes: Bytes::from(frame.raw), message, resumable }));
+            }
+            if self.ended {
+                let rest = self.rest.take();
+                return Ok(rest.map(|bytes| Item { bytes, message: None, resumable: false }));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(chunk) = frame.data_ref() {
+                        self.parser.push(chunk).map_err(|_| Broken::TooLarge)?;
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(Broken::Connection(crate::upstream::http::root(&error)));
+                }
+                None => self.end(),
+            }
+        }
+    }
+
+    /// What is left after the last blank line is no event; clients discard it (WHATWG HTML 9.2.6), so
+    /// it can be passed on unread.
+    fn end(&mut self) {
+        self.ended = true;
+        let parser = std::mem::replace(&mut self.parser, SseParser::new(0));
+        let rest = parser.finish();
+        self.rest = (!rest.is_empty()).then(|| Bytes::from(rest));
+    }
+}
+
+/// One message as a server-sent event. A message has no raw line breaks within strings (RFC 8259
+/// section 7), so that splitting `data` at them changes nothing but white space.
+pub(crate) fn sse_event(message: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len() + 24);
+    out.extend_from_slice(b"event: message\n");
+    for line in message.split(|b| matches!(b, b'\n' | b'\r')).filter(|l| !l.is_empty()) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\n");
+    }
+    out.extend_from_slice(b"\n");
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sse_event;
+
+    #[test]
+    fn a_message_of_several_lines_is_one_event() {
+        assert_eq!(sse_event(b"{\"a\":1}\n"), "event: message\ndata: {\"a\":1}\n\n");
+        assert_eq!(sse_event(b"{\r\n\"a\":1}"), "event: message\ndata: {\ndata: \"a\":1}\n\n");
+    }
+}

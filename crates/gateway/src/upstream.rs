@@ -1,0 +1,19 @@
+//! The server behind the gateway, over HTTP or as a local program. Everything that goes there needs
+//! the proofs of its call.
+
+pub(crate) mod bridge;
+pub(crate) mod conversation;
+pub(crate) mod http;
+pub(crate) mod lines;
+pub(crate) mod process;
+pub(crate) mod splice;
+
+use self::bridge::Bridge;
+use self::http::HttpUpstream;
+
+/// A closed set: a new transport is a new variant.
+#[derive(Debug)]
+pub(crate) enum Upstream {
+    Http(HttpUpstream),
+    Stdio(Bridge),
+}

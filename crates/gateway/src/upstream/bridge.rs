@@ -1,0 +1,66 @@
+//! Clients over HTTP in front of a local program: one program for each session, and one for each
+//! caller of the stateless revisions, so that nobody's calls mix with another caller's.
+
+use super::conversation::Conversation;
+use super::http::SendError;
+use crate::config::Command;
+use crate::session::Owner;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Starts and keeps the programs.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    command: Command,
+    line_bytes_max: usize,
+    slots: Arc<Semaphore>,
+    by_owner: Mutex<HashMap<Owner, Arc<Conversation>>>,
+}
+
+impl Bridge {
+    pub(crate) fn new(command: Command, line_bytes_max: usize, processes_max: usize) -> Self {
+        Self {
+            command,
+            line_bytes_max,
+            slots: Arc::new(Semaphore::new(processes_max)),
+            by_owner: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// A program of its own, for a new session.
+    pub(crate) fn start(&self) -> Result<Arc<Conversation>, SendError> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            SendError::Full(
+                "as many server programs run as are allowed; try again later".to_owned(),
+            )
+        })?;
+        Conversation::start(&self.command, self.line_bytes_max, slot)
+            .map_err(|error| SendError::Unreachable(error.to_string()))
+    }
+
+    /// The program that serves this caller's calls without a session.
+    pub(crate) fn shared(&self, owner: &Owner) -> Result<Arc<Conversation>, SendError> {
+        let mut by_owner = self.by_owner();
+        if let Some(conversation) = by_owner.get(owner).filter(|c| !c.is_ended()) {
+            return Ok(Arc::clone(conversation));
+        }
+        by_owner.remove(owner);
+        let conversation = self.start()?;
+        by_owner.insert(owner.clone(), Arc::clone(&conversation));
+        Ok(conversation)
+    }
+
+    /// Takes out the programs that nobody has used for so long, to be ended.
+    pub(crate) fn take_idle(&self, idle: Duration, now: Instant) -> Vec<Arc<Conversation>> {
+        self.by_owner()
+            .extract_if(|_, c| c.is_ended() || c.idle_for(now) >= idle)
+            .map(|(_, c)| c)
+            .collect()
+    }
+
+    fn by_owner(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Conversation>>> {
+        self.by_owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,366 @@
+//! One server program and everybody who talks to it: which line of its output belongs to which
+//! exchange. It routes; it judges nothing.
+//!
+//! Lines pass unchanged, except where clients that share a program use the same request id or
+//! progress token at the same time: the later one is given a number of its own on the way in, and
+//! its own back on the way out.
+
+use super::http::SendError;
+use super::lines::Lines;
+use super::process::{Input, Line, Process, SpawnError, read_line};
+use super::splice;
+use crate::asked::Asked;
+use crate::call::Call;
+use crate::config::Command;
+use crate::proof::Proof;
+use bytes::Bytes;
+use mcp::{Frame, Message, Method, Params, RequestId};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::BufReader;
+use tokio::process::ChildStdout;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// Lines that may wait for one exchange; an exchange that is slower is cut off, since others share
+/// the program.
+const LINES_MAX: usize = 256;
+
+/// Lines kept for a client that has not yet opened the stream for them.
+const BACKLOG_MAX: usize = 256;
+
+/// Where the numbers begin that stand in for ids in use twice: far from what clients count up to, and
+/// exact as a JSON number everywhere.
+const OWN_IDS_FROM: i64 = 1 << 51;
+
+/// A running program and its routes.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    input: Mutex<Option<Input>>,
+    process: super::process::Shared,
+    routes: Mutex<Routes>,
+    _slot: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Routes {
+    by_id: HashMap<RequestId, Route>,
+    by_token: HashMap<RequestId, RequestId>,
+    /// Takes what belongs to no exchange.
+    listener: Option<mpsc::Sender<Bytes>>,
+    backlog: VecDeque<Bytes>,
+    next_own: i64,
+    next_serial: u64,
+    last_used: Instant,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Route {
+    lines: mpsc::Sender<Bytes>,
+    /// The client's own id, where the program was given another.
+    id: Option<String>,
+    /// The token as the program knows it, and the client's own where they differ.
+    token: Option<(RequestId, Option<String>)>,
+    /// Whether it takes notifications by subscription id.
+    listens: bool,
+    serial: u64,
+}
+
+impl Conversation {
+    /// Starts the program and begins to read what it says.
+    pub(crate) fn start(
+        command: &Command,
+        line_bytes_max: usize,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Arc<Self>, SpawnError> {
+        let mut process = Process::spawn(command)?;
+        let output = process.take_output();
+        let conversation = Arc::new(Self {
+            input: Mutex::new(Some(process.input())),
+            process: tokio::sync::Mutex::new(Some(process)),
+            routes: Mutex::new(Routes {
+                by_id: HashMap::new(),
+                by_token: HashMap::new(),
+                listener: None,
+                backlog: VecDeque::new(),
+                next_own: OWN_IDS_FROM,
+                next_serial: 0,
+                last_used: Instant::now(),
+                ended: false,
+            }),
+            _slot: slot,
+        });
+        if let Some(output) = output {
+            tokio::spawn(read_output(Arc::clone(&conversation), output, line_bytes_max));
+        }
+        Ok(conversation)
+    }
+
+    /// Sends a request; the lines that answer it come back.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        asked: &Asked,
+        call: &Call,
+        raw: Bytes,
+    ) -> Result<Lines, SendError> {
+        let (lines, line) = self.open_route(call, raw)?;
+        self.send(asked.proof(), line).await?;
+        Ok(lines)
+    }
+
+    /// Sends a message that is owed no answer.
+    pub(crate) async fn send(&self, proof: Proof<'_>, raw: Bytes) -> Result<(), SendError> {
+        let Some(input) = self.input() else {
+            return Err(SendError::Unreachable("server program has ended".to_owned()));
+        };
+        let line = proof.clear(one_line(raw))?;
+        input.send(line).await.map_err(|e| SendError::Unreachable(e.to_string()))
+    }
+
+    /// Sends a message that the gateway itself wrote in answer to the program.
+    pub(crate) async fn send_own(&self, message: Bytes) -> Result<(), SendError> {
+        let Some(input) = self.input() else {
+            return Err(SendError::Unreachable("server program has ended".to_owned()));
+        };
+        input.send_own(message).await.map_err(|e| SendError::Unreachable(e.to_string()))
+    }
+
+    /// Opens the stream of everything that belongs to no exchange; an earlier one ends.
+    pub(crate) fn listen(self: &Arc<Self>) -> Lines {
+        let (lines, queue) = mpsc::channel(LINES_MAX);
+        let mut routes = self.routes();
+        while let Some(line) = routes.backlog.pop_front() {
+            // There is room: the queue is new and as long as the backlog.
+            lines.try_send(line).ok();
+        }
+        if !routes.ended {
+            routes.listener = Some(lines);
+        }
+        Lines::new(queue, Arc::clone(self), None)
+    }
+
+    /// Tells the program that the answer to `id` is not wanted any more.
+    pub(crate) async fn cancel(&self, id: &RequestId, proof: Proof<'_>) {
+        if self.routes().close(id).is_none() {
+            return;
+        }
+        let message = Bytes::from(mcp::build::cancelled(id, Some("the client went away")));
+        if let Err(error) = self.send(proof, message).await {
+            tracing::debug!(%error, "server program could not be told of a cancellation");
+        }
+    }
+
+    /// Whether the program has ended.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.routes().ended
+    }
+
+    /// How long nobody has used the program; zero while an exchange is in progress.
+    pub(crate) fn idle_for(&self, now: Instant) -> Duration {
+        let routes = self.routes();
+        if routes.by_id.is_empty() {
+            now.saturating_duration_since(routes.last_used)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Ends the program in an orderly way.
+    pub(crate) async fn end(&self) {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(process) = self.process.lock().await.take() else { return };
+        match process.end().await {
+            Ok(status) => tracing::debug!(%status, "server program ended"),
+            Err(error) => tracing::warn!(%error, "server program could not be ended"),
+        }
+    }
+
+    fn input(&self) -> Option<Input> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_route(self: &Arc<Self>, call: &Call, raw: Bytes) -> Result<(Lines, Bytes), SendError> {
+        let Some(own_id) = &call.id else {
+            return Err(SendError::Full("a request has an id".to_owned()));
+        };
+        let (lines, queue) = mpsc::channel(LINES_MAX);
+        let mut routes = self.routes();
+        if routes.ended {
+            return Err(SendError::Unreachable("server program has ended".to_owned()));
+        }
+        let (mut line, mut id, mut shown_id) = (raw, own_id.clone(), None);
+        if routes.by_id.contains_key(own_id) {
+            id = routes.own();
+            shown_id = splice::value_at(&line, splice::ID);
+            line = splice::replace(&line, splice::ID, &id.to_string());
+        }
+        let token = call.progress_token.as_ref().map(|token| {
+            if !routes.by_token.contains_key(token) {
+                return (token.clone(), None);
+            }
+            let other = routes.own();
+            let shown = splice::value_at(&line, splice::REQUEST_TOKEN);
+            line = splice::replace(&line, splice::REQUEST_TOKEN, &other.to_string());
+            (other, shown)
+        });
+        if let Some((token, _)) = &token {
+            routes.by_token.insert(token.clone(), id.clone());
+        }
+        let serial = routes.next_serial;
+        routes.next_serial += 1;
+        routes.last_used = Instant::now();
+        let listens = matches!(call.method, Method::SubscriptionsListen);
+        routes.by_id.insert(id.clone(), Route { lines, id: shown_id, token, listens, serial });
+        Ok((Lines::new(queue, Arc::clone(self), Some(id)), line))
+    }
+}
+
+impl Routes {
+    /// A number that no client uses.
+    fn own(&mut self) -> RequestId {
+        self.next_own += 1;
+        RequestId::from(self.next_own)
+    }
+
+    fn close(&mut self, id: &RequestId) -> Option<Route> {
+        let route = self.by_id.remove(id)?;
+        if let Some((token, _)) = &route.token {
+            self.by_token.remove(token);
+        }
+        self.last_used = Instant::now();
+        Some(route)
+    }
+
+    /// Sends a line of the program to whom it concerns.
+    fn deliver(&mut self, line: Bytes) {
+        let limits = mcp::Limits::for_replies();
+        let frame = match mcp::parse(&line, &limits) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!(%error, "server program wrote a line that is not a message");
+                return;
+            }
+        };
+        match frame {
+            Frame::Single(Message::Response(response)) => match response.id {
+                Some(id) => self.deliver_answer(&id, &line),
+                None => self.deliver_to_any(line.clone()),
+            },
+            Frame::Single(Message::Notification(notification)) => {
+                match self.concerned(&notification.params) {
+                    Some(id) => self.deliver_notice(&id, &line),
+                    None => self.deliver_to_any(line.clone()),
+                }
+            }
+            _ => self.deliver_to_any(line.clone()),
+        }
+    }
+
+    fn deliver_answer(&mut self, id: &RequestId, line: &Bytes) {
+        let Some(route) = self.close(id) else {
+            tracing::debug!("server program answered a call that is over");
+            return;
+        };
+        let line = match &route.id {
+            Some(own) => {
+                let line = splice::replace(line, splice::ID, own);
+                splice::replace(&line, splice::RESULT_SUBSCRIPTION, own)
+            }
+            None => line.clone(),
+        };
+        if route.lines.try_send(line).is_err() {
+            tracing::warn!("an answer was not taken in time and is lost to its client");
+        }
+    }
+
+    /// The exchange a notification belongs to, by progress token or subscription.
+    fn concerned(&self, params: &Params<'_>) -> Option<RequestId> {
+        let by_token = params.progress_token.as_ref().and_then(|t| self.by_token.get(t));
+        let subscription = params.meta.as_ref().and_then(|m| m.subscription_id.as_ref());
+        let by_subscription =
+            subscription.filter(|id| self.by_id.get(*id).is_some_and(|r| r.listens));
+        by_token.or(by_subscription).cloned()
+    }
+
+    fn deliver_notice(&mut self, id: &RequestId, line: &Bytes) {
+        let Some(route) = self.by_id.get(id) else { return };
+        let mut line = line.clone();
+        if let Some((_, Some(own))) = &route.token {
+            line = splice::replace(&line, splice::PROGRESS_TOKEN, own);
+        }
+        if let Some(own) = &route.id {
+            line = splice::replace(&line, splice::SUBSCRIPTION, own);
+        }
+        if route.lines.try_send(line).is_err() {
+            self.cut_off(&id.clone());
+        }
+    }
+
+    /// What names no exchange goes to the listening client, else to the newest exchange, else it
+    /// waits.
+    fn deliver_to_any(&mut self, line: Bytes) {
+        if let Some(listener) = &self.listener {
+            match listener.try_send(line.clone()) {
+                Ok(()) => return,
+                Err(_) => self.listener = None,
+            }
+        }
+        let newest = self.by_id.iter().filter(|(_, r)| !r.listens).max_by_key(|(_, r)| r.serial);
+        if let Some(id) = newest.map(|(id, _)| id.clone()) {
+            let route = self.by_id.get(&id);
+            if route.is_some_and(|r| r.lines.try_send(line.clone()).is_ok()) {
+                return;
+            }
+            self.cut_off(&id);
+        }
+        if self.backlog.len() >= BACKLOG_MAX {
+            self.backlog.pop_front();
+            tracing::warn!("a message of the server program found no client and is dropped");
+        }
+        self.backlog.push_back(line);
+    }
+
+    /// Ends an exchange whose client does not keep up or is gone; it sees a broken stream.
+    fn cut_off(&mut self, id: &RequestId) {
+        self.close(id);
+        tracing::warn!("an exchange is cut off: its client does not take messages in time");
+    }
+}
+
+async fn read_output(
+    conversation: Arc<Conversation>,
+    mut output: BufReader<ChildStdout>,
+    line_bytes_max: usize,
+) {
+    loop {
+        match read_line(&mut output, line_bytes_max).await {
+            Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
+            Ok(Some(Line::Whole(line))) => conversation.routes().deliver(line),
+            Ok(Some(Line::TooLong)) => {
+                tracing::warn!(line_bytes_max, "server program wrote a line over the limit");
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let mut routes = conversation.routes();
+    routes.ended = true;
+    // The exchanges see the end of their lines.
+    routes.by_id.clear();
+    routes.by_token.clear();
+    routes.listener = None;
+}
+
+/// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a
+/// space means the same.
+fn one_line(raw: Bytes) -> Bytes {
+    let body = raw.trim_ascii_end();
+    if !body.iter().any(|b| matches!(b, b'\n' | b'\r')) {
+        return raw.slice_ref(body);
+    }
+    body.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
+}

@@ -1,0 +1,121 @@
+//! The upstream as a Streamable HTTP server. It sends bytes as they came and knows no message.
+
+use crate::config::Limits;
+use crate::proof::{Proof, Unproven};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::time::Duration;
+use url::Url;
+
+/// A pool of connections to one Streamable HTTP endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpUpstream {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    uri: Uri,
+    reply_timeout: Duration,
+}
+
+/// What goes upstream.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) method: Method,
+    /// Headers, already cleaned by `headers::upstream_request`.
+    pub(crate) headers: HeaderMap,
+    /// Body, exactly as received.
+    pub(crate) body: Bytes,
+}
+
+/// Why nothing, or no answer, came back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The proofs are not of this call; nothing was sent.
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
+    /// No connection could be made, or no process started; nothing was sent.
+    #[error("upstream server is not reachable: {0}")]
+    Unreachable(String),
+    /// The connection broke after the call was sent.
+    #[error("connection to the upstream server broke: {0}")]
+    Broken(String),
+    /// No answer began within the configured time.
+    #[error("upstream server did not begin to answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// Too many calls or processes at once; nothing was sent.
+    #[error("{0}")]
+    Full(String),
+}
+
+/// Why an upstream URL cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("upstream url `{url}` cannot be used: {reason}")]
+pub struct BadUpstream {
+    url: String,
+    reason: String,
+}
+
+impl HttpUpstream {
+    /// An upstream at `url`; connects when first used.
+    pub(crate) fn new(url: &Url, limits: &Limits) -> Result<Self, BadUpstream> {
+        let bad = |reason: String| BadUpstream { url: url.to_string(), reason };
+        let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("{e}")))?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(limits.connect_timeout));
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(provider)
+            .map_err(|e| bad(format!("{e}")))?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build(connector);
+        Ok(Self { client, uri, reply_timeout: limits.reply_timeout })
+    }
+
+    /// Sends one request. Demands the proofs that it was permitted and is durably on record.
+    pub(crate) async fn send(
+        &self,
+        proof: Proof<'_>,
+        outbound: Outbound,
+    ) -> Result<Response<Incoming>, SendError> {
+        proof.check()?;
+        self.exchange(outbound).await
+    }
+
+    /// Sends a message that the gateway itself wrote in answer to the server.
+    pub(crate) async fn send_own(&self, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
+        self.exchange(Outbound { method: Method::POST, headers, body }).await.map(|_| ())
+    }
+
+    async fn exchange(&self, outbound: Outbound) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(outbound.body));
+        *request.method_mut() = outbound.method;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = outbound.headers;
+        match tokio::time::timeout(self.reply_timeout, self.client.request(request)).await {
+            Err(_) => Err(SendError::TimedOut(self.reply_timeout)),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(SendError::Unreachable(root(&error))),
+            Ok(Err(error)) => Err(SendError::Broken(root(&error))),
+        }
+    }
+}
+
+/// The innermost cause, which names what went wrong ("connection refused").
+pub(crate) fn root(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

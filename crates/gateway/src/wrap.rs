@@ -1,0 +1,339 @@
+//! Standard input and output on both sides: a client that starts its server as a local program starts
+//! this instead. One client, one program, one session; lines pass unchanged.
+
+use crate::asked::{Asked, Ending, Origin};
+use crate::call::Call;
+use crate::config::{AnswerDurability, Command, Limits};
+use crate::pipeline::{Admitted, Credentials, Pipeline, Received, ending_of, known, length};
+use crate::refusal::{Cause, Detail, Refusal, error_message};
+use crate::relay::Failure;
+use crate::session::{Owner, Session, Sessions};
+use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
+use audit::Recorder;
+use bytes::Bytes;
+use event::{Actor, CallId, Status, Transport};
+use mcp::{Frame, Message, Method, RequestId};
+use policy::Engine;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// A session of a wrapped program never expires: it ends with the program.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// The parts of a wrapped program.
+#[derive(Debug)]
+pub struct WrapParts {
+    /// The way into the log.
+    pub recorder: Recorder,
+    /// May they.
+    pub policy: Arc<Engine>,
+    /// Name of the server, as events and policies call it.
+    pub server_name: String,
+    /// The program.
+    pub command: Command,
+    /// The local caller, as observed.
+    pub actor: Actor,
+    /// Bounds.
+    pub limits: Limits,
+    /// When the record of an answer must be durable.
+    pub answers: AnswerDurability,
+}
+
+/// How a wrapped program came to its end.
+#[derive(Debug)]
+pub enum WrapEnd {
+    /// The client closed its side, or the gateway was told to stop.
+    Closed,
+    /// The program ended first.
+    ProgramEnded(Option<ExitStatus>),
+}
+
+/// Runs the program and carries messages between it and the client until either side ends.
+///
+/// # Errors
+/// When the program cannot be started.
+pub async fn wrap<R, W>(
+    parts: WrapParts,
+    reader: R,
+    writer: W,
+    stop: CancellationToken,
+) -> Result<WrapEnd, SpawnError>
+where
+    R: AsyncBufRead + Unpin,
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut process = Process::spawn(&parts.command)?;
+    let output = process.take_output();
+    let wrapped = Wrapped::new(parts, &process, writer);
+    let ended = {
+        let from_client = wrapped.from_client(reader);
+        let from_server = async {
+            match output {
+                Some(output) => wrapped.from_server(output).await,
+                None => {}
+            }
+        };
+        tokio::pin!(from_client, from_server);
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = &mut from_client => {
+                // The program may still answer what it was asked.
+                wrapped.close_input();
+                let grace = wrapped.pipeline.limits.shutdown_grace;
+                tokio::time::timeout(grace, from_server).await.ok();
+                false
+            }
+            () = &mut from_server => true,
+        }
+    };
+    wrapped.close_input();
+    wrapped.end_open_calls(ended).await;
+    let status = process.end().await.inspect_err(|error| {
+        tracing::warn!(%error, "server program could not be ended");
+    });
+    Ok(if ended { WrapEnd::ProgramEnded(status.ok()) } else { WrapEnd::Closed })
+}
+
+struct Wrapped<W> {
+    pipeline: Pipeline,
+    session: Arc<Session>,
+    session_id: Vec<u8>,
+    actor: Actor,
+    origin: Origin,
+    input: std::sync::Mutex<Option<Input>>,
+    writer: Mutex<W>,
+}
+
+impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
+    fn new(parts: WrapParts, process: &Process, writer: W) -> Self {
+        let sessions = Sessions::new(1, parts.limits.session_calls_max, NEVER);
+        let session_id = parts.recorder.call_id().0.as_bytes().to_vec();
+        let session = sessions.open_only(&session_id, Owner::of(&parts.actor), Instant::now());
+        let pipeline = Pipeline {
+            recorder: parts.recorder,
+            policy: parts.policy,
+            sessions,
+            server: parts.server_name,
+            limits: parts.limits,
+            answers: parts.answers,
+        };
+        Self {
+            pipeline,
+            session,
+            session_id,
+            actor: parts.actor,
+            origin: Origin { peer: None, address: None, transport: Transport::Stdio },
+            input: std::sync::Mutex::new(Some(process.input())),
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// Lines of the client, one after the other: order is part of the transport.
+    async fn from_client<R: AsyncBufRead + Unpin>(&self, mut reader: R) {
+        let limit = self.pipeline.limits.request_bytes_max;
+        loop {
+            match read_line(&mut reader, limit).await {
+                Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
+                Ok(Some(Line::Whole(line))) => self.client_line(line).await,
+                Ok(Some(Line::TooLong)) => {
+                    let received = self.received(Bytes::new());
+                    let about = known(&received, None, Some(&self.actor));
+                    self.refuse(Refusal::new(Cause::TooLarge(limit), about), true).await;
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "standard input cannot be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn client_line(&self, line: Bytes) {
+        let received = self.received(line);
+        match self.pipeline.admit(&received).await {
+            Ok(Admitted::Call { call, asked, .. }) => self.call(&call, asked, received.raw).await,
+            Ok(Admitted::Answer { asked, .. }) => {
+                if let Err(failure) = self.send(&asked, received.raw).await {
+                    tracing::warn!(call = %asked.call, "{}", failure.message);
+                }
+            }
+            Err(refusal) => {
+                // A malformed message may have been a request: its sender is told (JSON-RPC 2.0
+                // section 5); a notification or an answer is owed nothing.
+                let answer = refusal.known.id.is_some()
+                    || matches!(refusal.cause, Cause::Malformed(_) | Cause::Batch);
+                self.refuse(refusal, answer).await;
+            }
+        }
+    }
+
+    async fn call(&self, call: &Call, asked: Asked, raw: Bytes) {
+        if let (Method::NotificationsCancelled, Some(cancelled)) = (&call.method, &call.cancels)
+            && let Some(cancelled) = self.session.take_open(cancelled)
+        {
+            self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
+        }
+        let Some(id) = &call.id else {
+            let status = match self.send(&asked, raw).await {
+                Ok(()) => Status::Accepted,
+                Err(failure) => failure.status,
+            };
+            return self.pipeline.ended(&asked, &Ending::new(status)).await;
+        };
+        let cleared = match asked.proof().clear(raw) {
+            Ok(cleared) => cleared,
+            Err(error) => {
+                return tracing::error!(call = %asked.call, %error, "call is not sent");
+            }
+        };
+        // Before it is sent: the answer may come at once.
+        if let Some(asked) = self.session.keep_open(id.clone(), asked) {
+            let reason = "request id is in use by a call in progress, or too many calls are";
+            self.write(error(Some(id), asked.call, reason)).await;
+            return self.pipeline.ended(&asked, &Ending::new(Status::Cancelled)).await;
+        }
+        let sent = match self.input() {
+            Some(input) => input.send(cleared).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            self.fail_call(id, "server program does not read its input any more").await;
+        }
+    }
+
+    async fn send(&self, asked: &Asked, raw: Bytes) -> Result<(), Failure> {
+        let gone = || Failure::new(Status::Unreachable, "server program has ended");
+        let cleared = asked.proof().clear(raw).map_err(|_| gone())?;
+        let input = self.input().ok_or_else(gone)?;
+        input.send(cleared).await.map_err(|_| gone())
+    }
+
+    /// Lines of the server.
+    async fn from_server<R: AsyncBufRead + Unpin>(&self, mut output: R) {
+        let limit = self.pipeline.limits.reply_bytes_max;
+        loop {
+            match read_line(&mut output, limit).await {
+                Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
+                Ok(Some(Line::Whole(line))) => self.server_line(line).await,
+                Ok(Some(Line::TooLong)) => {
+                    tracing::warn!(limit, "server program wrote a line over the limit; withheld");
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "output of the server program cannot be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn server_line(&self, line: Bytes) {
+        let limits = mcp::Limits::for_replies();
+        match mcp::parse(&line, &limits) {
+            Ok(Frame::Single(Message::Response(response))) => {
+                let Some(asked) = response.id.as_ref().and_then(|id| self.session.take_open(id))
+                else {
+                    return tracing::warn!("answer to no call in progress; withheld");
+                };
+                let ending = ending_of(&response, &line);
+                let durability = self.pipeline.answers;
+                match self.pipeline.answered(&asked, &ending, durability).await {
+                    Ok(()) => self.write(line.clone()).await,
+                    Err(_already_logged) => {
+                        let reason = "the call ran, but its answer could not be put on record";
+                        self.write(error(response.id.as_ref(), asked.call, reason)).await;
+                    }
+                }
+            }
+            Ok(Frame::Single(message @ Message::Request(_))) => {
+                let bytes = length(&line);
+                match self.pipeline.question(&message, bytes, &self.origin, &self.session).await {
+                    Ok(()) => self.write(line.clone()).await,
+                    Err(answer) => self.answer_server(answer).await,
+                }
+            }
+            Ok(Frame::Single(Message::Notification(_))) => self.write(line.clone()).await,
+            Ok(Frame::Batch(_)) => tracing::warn!("server program wrote a batch; withheld"),
+            Err(error) => {
+                tracing::warn!(%error, "server program wrote a line that is not a message; withheld");
+            }
+        }
+    }
+
+    async fn answer_server(&self, answer: Bytes) {
+        let Some(input) = self.input() else { return };
+        if let Err(error) = input.send_own(answer).await {
+            tracing::debug!(%error, "server could not be told that its call was refused");
+        }
+    }
+
+    async fn refuse(&self, refusal: Refusal, answer: bool) {
+        self.pipeline.refuse(&refusal, &self.origin).await;
+        if answer {
+            self.write(refusal.message()).await;
+        }
+    }
+
+    async fn fail_call(&self, id: &RequestId, reason: &str) {
+        let Some(asked) = self.session.take_open(id) else { return };
+        self.pipeline.ended(&asked, &Ending::new(Status::TransportFailure)).await;
+        self.write(error(Some(id), asked.call, reason)).await;
+    }
+
+    /// What still waits has no answer: the client is told where it can be, the record always.
+    async fn end_open_calls(&self, program_ended: bool) {
+        for (id, asked) in self.session.take_open_with_ids() {
+            let status = if program_ended { Status::TransportFailure } else { Status::Unknown };
+            self.pipeline.ended(&asked, &Ending::new(status)).await;
+            if program_ended {
+                let reason = "server program ended before it answered";
+                self.write(error(Some(&id), asked.call, reason)).await;
+            }
+        }
+        for asked in self.session.take_all() {
+            self.pipeline.ended(&asked, &Ending::new(Status::Unknown)).await;
+        }
+    }
+
+    async fn write(&self, line: Bytes) {
+        let mut writer = self.writer.lock().await;
+        let written = async {
+            writer.write_all(&line).await?;
+            if !line.ends_with(b"\n") {
+                writer.write_all(b"\n").await?;
+            }
+            writer.flush().await
+        };
+        if let Err(error) = written.await {
+            tracing::debug!(%error, "client does not read any more");
+        }
+    }
+
+    fn received(&self, raw: Bytes) -> Received {
+        Received {
+            call: self.pipeline.recorder.call_id(),
+            credentials: Credentials::Local(self.actor.clone()),
+            origin: self.origin.clone(),
+            session_id: Some(self.session_id.clone()),
+            raw,
+        }
+    }
+
+    fn input(&self) -> Option<Input> {
+        self.input.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn close_input(&self) {
+        self.input.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    }
+}
+
+/// A JSON-RPC error for a call that was asked and has no answer to pass on.
+fn error(id: Option<&RequestId>, call: CallId, reason: &str) -> Bytes {
+    error_message(id, 50_201, reason, &Detail { call, reason: "upstream.broke" })
+}

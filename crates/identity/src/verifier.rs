@@ -1,0 +1,304 @@
+//! From the `Authorization` headers of a request to the actor who sent it, or the reason why not. The
+//! order of the checks is the order of the functions; nothing in a token decides where its keys are from.
+
+use event::{Actor, Time};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::actor::{self, Provenance};
+use crate::api_key::ApiKeys;
+use crate::bearer;
+use crate::cache::{TokenCache, Verified};
+use crate::claims::{self, Expected};
+use crate::config::{Algorithm, CallerKind, Config, Problem, ProviderConfig};
+use crate::digest::{Sha256, hex, sha256};
+use crate::fetch::{Access, UrlSource};
+use crate::jwt::{Header, Token};
+use crate::key_ring::{Found, KeyRing, NoKey, Pace};
+use crate::rejection::{Details, Reason, Rejection, printable};
+use crate::source::{FileSource, KeyError, KeySource};
+
+/// Establishes who calls. One for the whole process; it is shared between calls.
+pub struct Verifier {
+    allow_anonymous: bool,
+    api_keys: ApiKeys,
+    cache: TokenCache,
+    /// From `iss` to the index of its provider: the only way from a token to keys.
+    issuers: HashMap<String, usize>,
+    providers: Vec<Provider>,
+}
+
+impl Verifier {
+    /// Checks the configuration and prepares the key sources; nothing is loaded yet.
+    ///
+    /// # Errors
+    /// With everything that is wrong in the configuration, or when the system's certificates cannot be
+    /// used.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        Self::with_sources(config, HashMap::new())
+    }
+
+    /// As [`Verifier::new`], but the providers named in `sources` get their keys from there instead of
+    /// the configured file or address. For a token issuer in the same process.
+    ///
+    /// # Errors
+    /// As [`Verifier::new`].
+    pub fn with_sources(
+        config: &Config,
+        mut sources: HashMap<String, Box<dyn KeySource>>,
+    ) -> Result<Self, ConfigError> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(ConfigError::Invalid { problems });
+        }
+        let mut providers = Vec::new();
+        for provider in &config.provider {
+            let source = match sources.remove(&provider.name) {
+                Some(given) => given,
+                None => source(provider)?,
+            };
+            providers.push(Provider::new(provider, &config.audience, source));
+        }
+        let issuers = providers.iter().enumerate();
+        Ok(Self {
+            allow_anonymous: config.allow_anonymous,
+            api_keys: ApiKeys::new(&config.api_key),
+            cache: TokenCache::new(config.token_cache_entries_max, config.token_cache_ttl_s),
+            issuers: issuers.map(|(index, own)| (own.issuer.clone(), index)).collect(),
+            providers,
+        })
+    }
+
+    /// Who sent a request with these values of its `Authorization` headers (all of them, as received).
+    ///
+    /// Runs inside a tokio runtime. It waits for the network only when a key set is missing, too old,
+    /// or lacks the token's key id; then for at most a few seconds.
+    ///
+    /// # Errors
+    /// With the reason when the caller is not accepted. A bad credential is never treated as none.
+    pub async fn verify(&self, authorization: &[&[u8]], now: Time) -> Result<Actor, Rejection> {
+        let Some(credential) = bearer::credential(authorization)? else {
+            return match self.allow_anonymous {
+                true => Ok(Actor::anonymous()),
+                false => Err(Rejection::new(Reason::Missing)),
+            };
+        };
+        let digest = sha256(credential.as_bytes());
+        if self.api_keys.is_addressed_by(credential) {
+            let known = self.api_keys.actor(&digest);
+            return known.ok_or_else(|| Rejection::new(Reason::UnknownApiKey));
+        }
+        if let Some(actor) = self.remembered(&digest, now) {
+            return Ok(actor);
+        }
+        self.verify_token(credential, digest, now).await
+    }
+
+    /// Loads every provider's key set, all at the same time; the result of each, in the order of the
+    /// configuration. A failure is not final: the set is loaded again when a token needs it.
+    pub async fn warm_up(&self, now: Time) -> Vec<(String, Result<(), KeyError>)> {
+        let load = |provider: &Provider| {
+            let keys = Arc::clone(&provider.keys);
+            (provider.name.clone(), tokio::spawn(async move { keys.warm_up(now).await }))
+        };
+        let under_way: Vec<_> = self.providers.iter().map(load).collect();
+        let mut results = Vec::new();
+        for (name, task) in under_way {
+            results.push((name, task.await.unwrap_or(Err(KeyError::Interrupted))));
+        }
+        results
+    }
+
+    fn remembered(&self, digest: &Sha256, now: Time) -> Option<Actor> {
+        let verified = self.cache.get(digest, now)?;
+        let generation = self.providers.get(verified.provider)?.keys.generation(now)?;
+        (generation == verified.generation).then(|| verified.actor.clone())
+    }
+
+    async fn verify_token(
+        &self,
+        text: &str,
+        digest: Sha256,
+        now: Time,
+    ) -> Result<Actor, Rejection> {
+        let token_sha256 = hex(&digest);
+        let mut seen = Seen::default();
+        match self.verify_parts(text, &token_sha256, now, &mut seen).await {
+            Ok(verified) => {
+                let actor = verified.actor.clone();
+                self.cache.insert(digest, verified);
+                Ok(actor)
+            }
+            Err(rejection) => Err(seen.label(rejection, token_sha256)),
+        }
+    }
+
+    async fn verify_parts(
+        &self,
+        text: &str,
+        token_sha256: &str,
+        now: Time,
+        seen: &mut Seen,
+    ) -> Result<Verified, Rejection> {
+        let token = Token::parse(text)?;
+        seen.header(&token.header);
+        let issuer = claims::issuer(&token.claims)?;
+        seen.iss = Some(printable(issuer));
+        let known = self.issuers.get(issuer).copied();
+        let known = known.and_then(|index| Some((index, self.providers.get(index)?)));
+        let (index, provider) =
+            known.ok_or_else(|| Rejection::at(Reason::UnknownIssuer, "iss").actual(issuer))?;
+        seen.provider = Some(provider.name.clone());
+
+        let algorithm = provider.algorithm(&token.header)?;
+        provider.check_type(&token.header)?;
+        let found = provider.key(algorithm, &token.header, now).await?;
+        token.verify(algorithm, &found.key)?;
+
+        let claimed = claims::check(&token.claims, &provider.expected, now)?;
+        let exp = claimed.exp;
+        let from = Provenance {
+            provider: &provider.name,
+            kind: provider.kind,
+            issuer,
+            audience: &provider.expected.audience,
+            alg: algorithm.as_str(),
+            kid: token.header.kid.as_deref(),
+            key_thumbprint: found.key.thumbprint(),
+            keys_fetched: found.fetched,
+            token_sha256,
+        };
+        let actor = actor::actor(&token.claims, claimed, &from)?;
+        Ok(Verified { actor, provider: index, generation: found.generation, at: now, exp })
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.providers.iter().map(|provider| &provider.name).collect();
+        f.debug_struct("Verifier").field("providers", &names).finish_non_exhaustive()
+    }
+}
+
+/// Why a [`Verifier`] cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration has mistakes.
+    #[error("identity configuration is not valid: {}", listed(problems))]
+    Invalid {
+        /// All of them.
+        problems: Vec<Problem>,
+    },
+    /// A key source cannot be prepared.
+    #[error("key set of provider `{provider}` cannot be used: {error}")]
+    Source {
+        /// Name of the provider.
+        provider: String,
+        /// What is wrong.
+        error: KeyError,
+    },
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn source(provider: &ProviderConfig) -> Result<Box<dyn KeySource>, ConfigError> {
+    if let Some(path) = &provider.jwks_file {
+        return Ok(Box::new(FileSource::new(path)));
+    }
+    let url = provider.jwks_url.as_deref().unwrap_or_default();
+    match UrlSource::new(url, Access::of(provider)) {
+        Ok(source) => Ok(Box::new(source)),
+        Err(error) => Err(ConfigError::Source { provider: provider.name.clone(), error }),
+    }
+}
+
+/// A trust provider, ready to verify.
+struct Provider {
+    name: String,
+    issuer: String,
+    kind: CallerKind,
+    algorithms: Vec<Algorithm>,
+    typ: Vec<String>,
+    expected: Expected,
+    keys: Arc<KeyRing>,
+}
+
+impl Provider {
+    fn new(config: &ProviderConfig, audience: &str, source: Box<dyn KeySource>) -> Self {
+        let own = config.audience.as_str();
+        Self {
+            name: config.name.clone(),
+            issuer: config.issuer.clone(),
+            kind: config.kind,
+            algorithms: config.algorithms.clone(),
+            typ: config.typ.clone(),
+            expected: Expected {
+                audience: if own.is_empty() { audience } else { own }.to_owned(),
+                multiple_audiences: config.allow_multiple_audiences,
+                lifetime_max_s: config.token_lifetime_max_s,
+            },
+            keys: KeyRing::new(&config.name, source, Pace::of(config)),
+        }
+    }
+
+    fn algorithm(&self, header: &Header) -> Result<Algorithm, Rejection> {
+        let algorithm = Algorithm::parse(&header.alg).filter(|own| self.algorithms.contains(own));
+        algorithm.ok_or_else(|| {
+            let names: Vec<_> = self.algorithms.iter().map(|own| own.as_str()).collect();
+            Rejection::at(Reason::UnsupportedAlgorithm, "alg")
+                .expected(&names.join(" "))
+                .actual(&header.alg)
+        })
+    }
+
+    fn check_type(&self, header: &Header) -> Result<(), Rejection> {
+        let typ = header.typ.as_deref().unwrap_or_default();
+        // A `typ` that is there but empty is not an absent one.
+        let empty = header.typ.as_deref() == Some("");
+        if !empty && self.typ.iter().any(|own| own.eq_ignore_ascii_case(typ)) {
+            return Ok(());
+        }
+        Err(Rejection::at(Reason::WrongType, "typ").expected(&self.typ.join(" ")).actual(typ))
+    }
+
+    async fn key(
+        &self,
+        algorithm: Algorithm,
+        header: &Header,
+        now: Time,
+    ) -> Result<Found, Rejection> {
+        let found = self.keys.key(algorithm, header.kid.as_deref(), now).await;
+        found.map_err(|missing| match missing {
+            NoKey::Unknown => Rejection::at(Reason::UnknownKey, "kid"),
+            NoKey::Unavailable(error) => {
+                Rejection::at(Reason::KeysUnavailable, "keys").actual(&error.to_string())
+            }
+        })
+    }
+}
+
+/// What was learned of a token on the way, for the record of its rejection.
+#[derive(Default)]
+struct Seen {
+    provider: Option<String>,
+    iss: Option<String>,
+    kid: Option<String>,
+    alg: Option<String>,
+}
+
+impl Seen {
+    fn header(&mut self, header: &Header) {
+        self.alg = Some(printable(&header.alg));
+        self.kid = header.kid.as_deref().map(printable);
+    }
+
+    fn label(self, rejection: Rejection, token_sha256: String) -> Rejection {
+        let Self { provider, iss, kid, alg } = self;
+        let token_sha256 = Some(token_sha256);
+        let details = Details { provider, iss, kid, alg, token_sha256, ..*rejection.details };
+        Rejection { reason: rejection.reason, details: Box::new(details) }
+    }
+}
