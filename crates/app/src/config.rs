@@ -255,7 +255,7 @@ impl Checker<'_> {
     }
 
     fn wrong(&mut self, path: &str, message: &str) {
-        self.mistakes.push(self.text.mistake_at(path, message.to_owned()));
+        self.mistakes.push(self.text.mistake_at(path, message));
     }
 }
 

@@ -124,7 +124,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn over_stdio(mut self, bridge: &Bridge, raw: Bytes, mut client: ClientEnd) {
+    async fn over_stdio(mut self, bridge: &Bridge, raw: Bytes, client: ClientEnd) {
         let program = match self.program(bridge) {
             Ok(program) => program,
             Err(error) => return self.fail(client, &Failure::from(&error)).await,
@@ -135,10 +135,13 @@ impl Exchange<'_> {
             let sent = program.send(asked.proof(), raw).await;
             return self.accept(sent, client).await;
         }
-        let mut lines = match program.call(asked, &self.call, raw).await {
-            Ok(lines) => lines,
-            Err(error) => return self.fail(client, &Failure::from(&error)).await,
-        };
+        match program.call(asked, &self.call, raw).await {
+            Ok(lines) => self.await_first_line(lines, client).await,
+            Err(error) => self.fail(client, &Failure::from(&error)).await,
+        }
+    }
+
+    async fn await_first_line(mut self, mut lines: Lines, mut client: ClientEnd) {
         let timeout = self.pipeline.limits.reply_timeout;
         let first = tokio::select! {
             biased;
@@ -146,22 +149,21 @@ impl Exchange<'_> {
             () = client.gone() => Err(End::Gone),
             first = tokio::time::timeout(timeout, lines.next()) => first.map_err(|_| End::TimedOut),
         };
-        match first {
-            Ok(Some(line)) => self.answer_stdio(line, lines, client).await,
+        let end = match first {
+            Ok(Some(line)) => return self.answer_stdio(line, lines, client).await,
             Ok(None) => {
                 let error = SendError::Broken("server program ended before it answered".to_owned());
-                self.fail(client, &Failure::from(&error)).await;
+                return self.fail(client, &Failure::from(&error)).await;
             }
-            Err(end) => {
-                if let Some(asked) = &self.asked {
-                    lines.cancel(asked.proof()).await;
-                }
-                if end == End::TimedOut {
-                    return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
-                }
-                self.finish(end).await;
-            }
+            Err(end) => end,
+        };
+        if let Some(asked) = &self.asked {
+            lines.cancel(asked.proof()).await;
         }
+        if end == End::TimedOut {
+            return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
+        }
+        self.finish(end).await;
     }
 
     /// The program for this call: the session's, a new one for a new session, or the caller's.

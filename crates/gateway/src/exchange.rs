@@ -149,10 +149,7 @@ impl Exchange<'_> {
     pub(crate) async fn finish(&mut self, end: End) {
         self.end_unopened_program().await;
         let Some(asked) = self.asked.take() else { return };
-        let asked = match self.keep_for_resumption(asked, end) {
-            Some(asked) => asked,
-            None => return,
-        };
+        let Some(asked) = self.keep_for_resumption(asked, end) else { return };
         let ending = Ending {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,

@@ -201,7 +201,7 @@ impl Gateway {
     async fn post(&self, received: Received, client: ClientEnd) {
         match self.pipeline.admit(&received).await {
             Ok(Admitted::Call { call, asked, session }) => {
-                self.carry((call, asked, session), Method::POST, received, client).await;
+                self.carry((*call, asked, session), Method::POST, received, client).await;
             }
             Ok(Admitted::Answer { asked, session }) => {
                 self.carry_answer(asked, &session, received, client).await;

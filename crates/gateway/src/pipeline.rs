@@ -73,7 +73,7 @@ impl Received {
 #[derive(Debug)]
 pub(crate) enum Admitted {
     /// A request or notification.
-    Call { call: Call, asked: Asked, session: Option<Arc<Session>> },
+    Call { call: Box<Call>, asked: Asked, session: Option<Arc<Session>> },
     /// The client's answer to a call of the server, with that call's proofs.
     Answer { asked: Asked, session: Arc<Session> },
 }
@@ -94,7 +94,7 @@ impl Pipeline {
         let permit = self.decide(received, &call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, &call, &actor, &permit).await?;
         let asked = asked(received, &actor, permit, receipt);
-        Ok(Admitted::Call { call, asked, session })
+        Ok(Admitted::Call { call: Box::new(call), asked, session })
     }
 
     /// As [`Pipeline::admit`], for the session operations of HTTP that carry no message.

@@ -70,11 +70,10 @@ where
     let output = process.take_output();
     let wrapped = Wrapped::new(parts, &process, writer);
     let ended = {
-        let from_client = wrapped.from_client(reader);
+        let from_client = wrapped.read_client(reader);
         let from_server = async {
-            match output {
-                Some(output) => wrapped.from_server(output).await,
-                None => {}
+            if let Some(output) = output {
+                wrapped.read_server(output).await;
             }
         };
         tokio::pin!(from_client, from_server);
@@ -133,7 +132,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     /// Lines of the client, one after the other: order is part of the transport.
-    async fn from_client<R: AsyncBufRead + Unpin>(&self, mut reader: R) {
+    async fn read_client<R: AsyncBufRead + Unpin>(&self, mut reader: R) {
         let limit = self.pipeline.limits.request_bytes_max;
         loop {
             match read_line(&mut reader, limit).await {
@@ -214,7 +213,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     /// Lines of the server.
-    async fn from_server<R: AsyncBufRead + Unpin>(&self, mut output: R) {
+    async fn read_server<R: AsyncBufRead + Unpin>(&self, mut output: R) {
         let limit = self.pipeline.limits.reply_bytes_max;
         loop {
             match read_line(&mut output, limit).await {

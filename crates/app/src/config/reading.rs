@@ -7,7 +7,7 @@ use serde::de::IntoDeserializer;
 use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 /// Mistakes reported at most; a file with more is not a configuration.
 const MISTAKES_MAX: usize = 50;
@@ -75,7 +75,7 @@ impl<'t> Text<'t> {
 
     /// A mistake in the value at a dotted path such as `identity.provider[1].issuer`, or at the nearest
     /// thing above it that exists.
-    pub(crate) fn mistake_at(&self, path: &str, message: String) -> Mistake {
+    pub(crate) fn mistake_at(&self, path: &str, message: &str) -> Mistake {
         let mut span: Option<Range<usize>> = None;
         let mut value: Option<&DeValue<'_>> = None;
         for step in path.split(['.', '[']) {
@@ -106,8 +106,8 @@ fn entry<'a, 't>(table: &'a DeTable<'t>, key: &str) -> Option<(Range<usize>, &'a
 
 /// Removes the innermost entry that a span lies in; false when there is none.
 fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
-    for (key, value) in table.iter_mut() {
-        let inner = match value.get_mut() {
+    for (_, value) in table.iter_mut() {
+        let removed = match value.get_mut() {
             DeValue::Table(inner) => remove(inner, span),
             DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
                 DeValue::Table(inner) => remove(inner, span),
@@ -115,10 +115,9 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
             }),
             _ => false,
         };
-        if inner {
+        if removed {
             return true;
         }
-        let _unused: &Spanned<DeString<'_>> = key;
     }
     let found = table
         .iter()

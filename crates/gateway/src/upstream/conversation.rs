@@ -114,7 +114,7 @@ impl Conversation {
         let Some(input) = self.input() else {
             return Err(SendError::Unreachable("server program has ended".to_owned()));
         };
-        let line = proof.clear(one_line(raw))?;
+        let line = proof.clear(one_line(&raw))?;
         input.send(line).await.map_err(|e| SendError::Unreachable(e.to_string()))
     }
 
@@ -237,9 +237,9 @@ impl Routes {
     }
 
     /// Sends a line of the program to whom it concerns.
-    fn deliver(&mut self, line: Bytes) {
+    fn deliver(&mut self, line: &Bytes) {
         let limits = mcp::Limits::for_replies();
-        let frame = match mcp::parse(&line, &limits) {
+        let frame = match mcp::parse(line, &limits) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::warn!(%error, "server program wrote a line that is not a message");
@@ -248,12 +248,12 @@ impl Routes {
         };
         match frame {
             Frame::Single(Message::Response(response)) => match response.id {
-                Some(id) => self.deliver_answer(&id, &line),
+                Some(id) => self.deliver_answer(&id, line),
                 None => self.deliver_to_any(line.clone()),
             },
             Frame::Single(Message::Notification(notification)) => {
                 match self.concerned(&notification.params) {
-                    Some(id) => self.deliver_notice(&id, &line),
+                    Some(id) => self.deliver_notice(&id, line),
                     None => self.deliver_to_any(line.clone()),
                 }
             }
@@ -340,7 +340,7 @@ async fn read_output(
     loop {
         match read_line(&mut output, line_bytes_max).await {
             Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
-            Ok(Some(Line::Whole(line))) => conversation.routes().deliver(line),
+            Ok(Some(Line::Whole(line))) => conversation.routes().deliver(&line),
             Ok(Some(Line::TooLong)) => {
                 tracing::warn!(line_bytes_max, "server program wrote a line over the limit");
             }
@@ -357,7 +357,7 @@ async fn read_output(
 
 /// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a
 /// space means the same.
-fn one_line(raw: Bytes) -> Bytes {
+fn one_line(raw: &Bytes) -> Bytes {
     let body = raw.trim_ascii_end();
     if !body.iter().any(|b| matches!(b, b'\n' | b'\r')) {
         return raw.slice_ref(body);
