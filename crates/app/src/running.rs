@@ -158,7 +158,7 @@ async fn publish(
         });
         match published.await {
             Ok(Ok(Some(checkpoint))) => {
-                tracing::debug!(size = checkpoint.size, "checkpoint published")
+                tracing::debug!(size = checkpoint.size, "checkpoint published");
             }
             Ok(Ok(None)) => {}
             Ok(Err(error @ tlog::Error::Poisoned { .. })) => {

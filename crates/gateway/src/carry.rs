@@ -35,7 +35,8 @@ impl Gateway {
         client: ClientEnd,
     ) {
         let Credentials::Headers(headers, _) = received.credentials else { return };
-        let headers = headers::upstream_request(&headers, session.is_some());
+        let headers = headers::upstream_request(headers, session.is_some());
+        let stop = if call.is_listening() { &self.soft_stop } else { &self.hard_stop };
         let exchange = Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
@@ -45,7 +46,7 @@ impl Gateway {
             session,
             program: None,
             opened: None,
-            stop: self.hard_stop.clone(),
+            stop: stop.clone(),
             progress: Progress::default(),
         };
         match &self.upstream {
@@ -74,7 +75,7 @@ impl Gateway {
             (Upstream::Http(http), _) => {
                 let outbound = Outbound {
                     method: HttpMethod::POST,
-                    headers: headers::upstream_request(&headers, true),
+                    headers: headers::upstream_request(headers, true),
                     body: received.raw,
                 };
                 http.send(asked.proof(), outbound).await.map(|r| r.status())

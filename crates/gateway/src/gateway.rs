@@ -49,6 +49,8 @@ pub struct Gateway {
     pub(crate) listener: Listener,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) exchanges: TaskTracker,
+    /// Set when the gateway begins to stop: streams that would stay open for ever end now.
+    pub(crate) soft_stop: CancellationToken,
     /// Set when exchanges must end, whatever they are doing.
     pub(crate) hard_stop: CancellationToken,
 }
@@ -75,6 +77,7 @@ impl Gateway {
             listener,
             calls: Arc::new(Semaphore::new(limits.calls_max)),
             exchanges: TaskTracker::new(),
+            soft_stop: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
             pipeline: Pipeline { recorder, policy, sessions, server: server_name, limits, answers },
         })

@@ -36,7 +36,7 @@ pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-i
 /// The headers of a client request as they go upstream. `session` tells whether the session header is
 /// meaningful; requests of stateless revisions lose it, so that it cannot smuggle a session that was
 /// not checked.
-pub(crate) fn upstream_request(headers: &HeaderMap, session: bool) -> HeaderMap {
+pub(crate) fn upstream_request(headers: HeaderMap, session: bool) -> HeaderMap {
     let mut out = without_hop_by_hop(headers);
     for name in &NEVER_UPSTREAM {
         out.remove(name);
@@ -49,24 +49,24 @@ pub(crate) fn upstream_request(headers: &HeaderMap, session: bool) -> HeaderMap 
 }
 
 /// The headers of an upstream answer as they go to the client. The length is set anew from the body.
-pub(crate) fn client_reply(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn client_reply(headers: HeaderMap) -> HeaderMap {
     let mut out = without_hop_by_hop(headers);
     out.remove(header::CONTENT_LENGTH);
     out
 }
 
-fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
-    let mut out = headers.clone();
-    for name in &HOP_BY_HOP {
-        out.remove(name);
+fn without_hop_by_hop(mut headers: HeaderMap) -> HeaderMap {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&nominated) {
+        headers.remove(name);
     }
-    let nominated = headers.get_all(header::CONNECTION).iter();
-    for name in nominated.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
-        if let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) {
-            out.remove(name);
-        }
-    }
-    out
+    headers
 }
 
 /// Whether the `Host` header (or the authority of the request target) is one that we serve. Exactly
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn credentials_and_hop_headers_end_here() {
         let sent = upstream_request(
-            &headers(&[
+            headers(&[
                 ("authorization", "Bearer canary"),
                 ("cookie", "canary"),
                 ("dpop", "canary"),
@@ -157,12 +157,12 @@ mod tests {
         assert_eq!(sent["mcp-session-id"], "s1");
         assert_eq!(sent["mcp-method"], "tools/call");
         assert_eq!(sent["mcp-param-region"], "eu");
-        assert!(upstream_request(&headers(&[("mcp-session-id", "s1")]), false).len() == 1);
+        assert!(upstream_request(headers(&[("mcp-session-id", "s1")]), false).len() == 1);
     }
 
     #[test]
     fn replies_keep_everything_but_hop_headers() {
-        let out = client_reply(&headers(&[
+        let out = client_reply(headers(&[
             ("connection", "close"),
             ("content-length", "3"),
             ("www-authenticate", "Bearer"),

@@ -57,6 +57,7 @@ pub(crate) async fn accept(
         }
     }
     drop(listener);
+    gateway.soft_stop.cancel();
     connections.close();
     let grace = gateway.pipeline.limits.shutdown_grace;
     if tokio::time::timeout(grace, connections.wait()).await.is_err() {

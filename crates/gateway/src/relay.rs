@@ -35,10 +35,10 @@ impl Exchange<'_> {
             let limit = self.pipeline.limits.reply_bytes_max;
             let mut head = Response::new(());
             *head.status_mut() = parts.status;
-            *head.headers_mut() = headers::client_reply(&parts.headers);
             if let Err(failure) = self.open_session(&parts.headers).await {
                 return self.fail(client, &failure).await;
             }
+            *head.headers_mut() = headers::client_reply(parts.headers);
             self.stream(Source::events(body, limit), head, client).await;
         } else {
             self.whole(parts, body, client).await;
@@ -96,7 +96,7 @@ impl Exchange<'_> {
         }
         let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
         *response.status_mut() = parts.status;
-        *response.headers_mut() = headers::client_reply(&parts.headers);
+        *response.headers_mut() = headers::client_reply(parts.headers);
         client.answer(response);
     }
 
