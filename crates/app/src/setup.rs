@@ -37,7 +37,9 @@ pub(crate) fn run(arguments: &Init) -> anyhow::Result<ExitCode> {
     };
     let key = identity::ApiKey::generate()?;
     let identity = format!(
-        "# A key for first trials, made by `countersign init`. Replace it by a trust provider:\n\
+        "[identity]\n# What tokens must be issued for: the URL by which clients know this gateway.\n\
+         audience = \"http://127.0.0.1:8700/mcp\"\n\n\
+         # A key for first trials, made by `countersign init`. Replace it by a trust provider:\n\
          # [[identity.provider]]\n# name = \"ci\"\n# issuer = \"https://issuer.example\"\n\
          # jwks_url = \"https://issuer.example/jwks.json\"\n\
          [[identity.api_key]]\nname = \"first-trial\"\nsha256 = \"{}\"\n",

@@ -1,7 +1,7 @@
 //! The trail as a table for people: one line a call, what matters most first.
 
 use crate::search::Record;
-use comfy_table::presets::UTF8_NO_BORDERS;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use event::{Actor, ActorKind, CallId, Decision, Kind, Level};
 use std::io::IsTerminal;
@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 /// The records, in the order given. Fitted to a terminal; elsewhere every record keeps its line.
 pub(crate) fn calls(records: &[Record]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_NO_BORDERS);
+    table.load_style(UTF8_FULL_CONDENSED);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
@@ -32,7 +32,7 @@ pub(crate) fn calls(records: &[Record]) -> Table {
             let details: Vec<String> = event
                 .details
                 .iter()
-                .map(|(k, v)| format!("{k}={}", event::bounded(v, 40)))
+                .map(|(k, v)| format!("{k}={}", event::bounded(v, 24)))
                 .collect();
             let gateway = event.environment.gateway.clone();
             table.add_row([

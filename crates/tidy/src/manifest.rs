@@ -15,11 +15,13 @@ pub struct Dependency {
     pub inherited: bool,
     /// Whether it goes by another name than its package's.
     pub renamed: bool,
+    /// Whether only tests and benchmarks use it.
+    pub for_tests: bool,
 }
 
 /// What a line stands in.
 enum Section {
-    Dependencies,
+    Dependencies { for_tests: bool },
     Other,
 }
 
@@ -37,10 +39,10 @@ pub fn dependencies(text: &str) -> Vec<Dependency> {
             continue;
         }
         if depth == 0
-            && matches!(section, Section::Dependencies)
+            && let Section::Dependencies { for_tests } = section
             && let Some((key, value)) = line.split_once('=')
         {
-            found.push(dependency(key, value, number));
+            found.push(Dependency { for_tests, ..dependency(key, value, number) });
         }
         depth += balance(line);
     }
@@ -58,10 +60,12 @@ fn enter(header: &str, line: usize, found: &mut Vec<Dependency>) -> Section {
     let path = header.trim_matches(['[', ']']);
     let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
     if last.ends_with("dependencies") {
-        return Section::Dependencies;
+        return Section::Dependencies { for_tests: last == "dev-dependencies" };
     }
     if parent.ends_with("dependencies") {
-        found.push(Dependency { name: plain(last), line, inherited: false, renamed: false });
+        let for_tests = parent.ends_with("dev-dependencies");
+        let name = plain(last);
+        found.push(Dependency { name, line, inherited: false, renamed: false, for_tests });
     }
     Section::Other
 }
@@ -72,7 +76,7 @@ fn dependency(key: &str, value: &str, line: usize) -> Dependency {
     let inherited =
         (rest.trim() == "workspace" && value == "true") || value.contains("workspace=true");
     let renamed = rest.trim() == "package" || value.contains("package=");
-    Dependency { name: plain(name), line, inherited, renamed }
+    Dependency { name: plain(name), line, inherited, renamed, for_tests: false }
 }
 
 fn plain(name: &str) -> String {

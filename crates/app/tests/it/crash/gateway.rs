@@ -32,21 +32,30 @@ pub(super) struct Site {
 impl Site {
     /// Makes everything by `countersign init`, with a log of small segments in place of its own.
     pub(super) fn make(directory: &Path, upstream: &str) -> anyhow::Result<Self> {
-        let made = Command::new(PROGRAM).arg("init").arg(directory).args(["--url", upstream]).output()?;
+        let made =
+            Command::new(PROGRAM).arg("init").arg(directory).args(["--url", upstream]).output()?;
         let said = String::from_utf8(made.stdout)?;
         anyhow::ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let key = said.lines().find_map(|line| line.trim().strip_prefix("Authorization: Bearer "));
-        let target = Target { host: own_address(), key: key.context("no key in `{said}`")?.to_owned() };
+        let target =
+            Target { host: own_address(), key: key.context("no key in `{said}`")?.to_owned() };
         let text = std::fs::read_to_string(directory.join("countersign.toml"))?;
-        let (_, identity) = text.split_once("[[identity.api_key]]").context("no key in the file")?;
+        let (_, identity) =
+            text.split_once("[[identity.api_key]]").context("no key in the file")?;
         let identity = format!("[[identity.api_key]]{identity}");
         std::fs::remove_dir_all(directory.join("log"))?;
         let signer = std::fs::read_to_string(directory.join("keys/log.key"))?;
         let clock = audit::Clock::start();
         let mut config = tlog::Config::new(Arc::new(move || clock.now().unix_ms()));
         config.segment_bytes = SEGMENT_BYTES;
-        Log::create(&directory.join("log"), Signer::from_text(signer.trim_end())?, config)?.close()?;
-        let site = Self { directory: directory.to_owned(), upstream: upstream.to_owned(), identity, target };
+        Log::create(&directory.join("log"), Signer::from_text(signer.trim_end())?, config)?
+            .close()?;
+        let site = Self {
+            directory: directory.to_owned(),
+            upstream: upstream.to_owned(),
+            identity,
+            target,
+        };
         Ok(site)
     }
 
@@ -79,7 +88,9 @@ impl Site {
             let serves = line.contains("serving MCP on ");
             said.push(line);
             if serves {
-                let rest = std::thread::spawn(move || lines.map_while(Result::ok).take(LINES_KEPT).collect());
+                let rest = std::thread::spawn(move || {
+                    lines.map_while(Result::ok).take(LINES_KEPT).collect()
+                });
                 return Ok(Gateway { child, said, rest });
             }
         }

@@ -108,7 +108,8 @@ impl State {
             ledger.held.push(release);
         }
         if ledger.held.len() > self.held_max {
-            let chosen = ledger.random.below(ledger.held.len());
+            let waiting = ledger.held.len();
+            let chosen = ledger.random.below(waiting);
             // A receiver that is gone belonged to a connection that broke.
             ledger.held.swap_remove(chosen).send(()).ok();
         }

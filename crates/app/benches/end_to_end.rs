@@ -1,0 +1,2 @@
+//! Placeholder while the load is being written.
+fn main() {}

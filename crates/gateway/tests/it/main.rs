@@ -1,0 +1,40 @@
+//! A gateway on loopback between scripted clients and scripted servers. Every test looks at both
+//! sides: what the client sees, and what the log holds afterwards.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot set itself up has failed"
+)]
+
+mod answers;
+mod bytes;
+mod client;
+mod disconnects;
+mod headers;
+mod messages;
+mod outages;
+mod questions;
+mod refusals;
+mod rig;
+mod sessions;
+mod shutdown;
+mod stdio;
+mod streams;
+mod trail;
+mod upstream;
+mod wrap;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Waits for what must happen; a test that waits longer has failed.
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(done) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("{what}: did not happen within {PATIENCE:?}");
+    };
+    done
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);

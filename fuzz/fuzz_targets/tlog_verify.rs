@@ -1,0 +1,3 @@
+//! Hands what libFuzzer makes up to [`fuzz::tlog_verify`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::tlog_verify(data));

@@ -1,0 +1,41 @@
+#![doc = include_str!("../README.md")]
+//! This file names the targets; it refuses to know what they do.
+
+mod event_decode;
+mod identity_bearer;
+mod json;
+mod mcp_header;
+mod mcp_parse;
+mod mcp_sse;
+mod policy_bundle;
+mod script;
+mod tlog_checkpoint;
+mod tlog_open;
+mod tlog_sample;
+mod tlog_verify;
+
+pub use crate::event_decode::event_decode;
+pub use crate::identity_bearer::identity_bearer;
+pub use crate::mcp_header::mcp_header;
+pub use crate::mcp_parse::mcp_parse;
+pub use crate::mcp_sse::mcp_sse;
+pub use crate::policy_bundle::policy_bundle;
+pub use crate::tlog_checkpoint::tlog_checkpoint;
+pub use crate::tlog_open::tlog_open;
+pub use crate::tlog_verify::tlog_verify;
+
+/// A target: it panics when the input breaks one of its laws.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its executable and of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("event_decode", event_decode),
+    ("identity_bearer", identity_bearer),
+    ("mcp_header", mcp_header),
+    ("mcp_parse", mcp_parse),
+    ("mcp_sse", mcp_sse),
+    ("policy_bundle", policy_bundle),
+    ("tlog_checkpoint", tlog_checkpoint),
+    ("tlog_open", tlog_open),
+    ("tlog_verify", tlog_verify),
+];
