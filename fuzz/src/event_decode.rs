@@ -36,7 +36,8 @@ pub fn event_decode(data: &[u8]) {
     let value: Value = serde_json::from_slice(&encoded).expect("an event is JSON");
     let ascii_keys = event.details.keys().all(|key| key.is_ascii());
     if ascii_keys && has_exact_numbers(&value) {
-        let canonical = serde_json_canonicalizer::to_vec(&value).expect("JSON has a canonical form");
+        let canonical =
+            serde_json_canonicalizer::to_vec(&value).expect("JSON has a canonical form");
         assert_eq!(canonical, encoded, "the bytes are not those of RFC 8785");
     }
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from stage import Ended, Failed, Stage
@@ -53,10 +54,14 @@ async def over_stdio(
     server = StdioServerParameters(
         command=command[0], args=command[1:], env=stage.environment, cwd=stage.directory
     )
-    async with Client(
-        server, mode=mode, read_timeout_seconds=READ_SECONDS_MAX, **callbacks
-    ) as client:
-        yield client
+    with (stage.directory / "client.log").open("a") as errors:
+        async with Client(
+            stdio_client(server, errlog=errors),
+            mode=mode,
+            read_timeout_seconds=READ_SECONDS_MAX,
+            **callbacks,
+        ) as client:
+            yield client
 
 
 async def inspector(stage: Stage, target: list[str], *arguments: str) -> Ended:

@@ -111,13 +111,14 @@ jwks_file = "keys/jwks.json"
         """A token that the gateway accepts."""
         return self.issuer.token(subject, self.url)
 
-    async def expect(self, wanted: str) -> list[trail.Record]:
+    async def expect(self, wanted: str, *, stays_open: str | None = None) -> list[trail.Record]:
         """The trail must be this; see `trail.expect`. Every call must have its end on record before the
-        gateway stops, which it does here; then the log must verify.
+        gateway stops, which it does here, except calls of a tool that stays open. Then the log must
+        verify.
 
         Returns the records for a closer look.
         """
-        await trail.settled(self.stage, self.log)
+        await trail.settled(self.stage, self.log, stays_open)
         await self.stop()
         records = await trail.read(self.stage, self.log)
         trail.expect(records, wanted)

@@ -106,9 +106,9 @@ def run(name: str, scenario: Scenario, directory: Path) -> bool:
     print(f"{'FAILED' if problem else 'passed'}  {name:34} {seconds:5.1f} s", flush=True)
     if problem:
         print(problem)
-        for program in stage.programs:
-            lines = [plain(line) for line in program.output().splitlines()[-LOG_LINES_SHOWN:]]
-            print(f"  -- last lines of {program.log.name}", *lines, sep="\n     ", flush=True)
+        for log in sorted(stage.directory.glob("*.log")):
+            written = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+            print(f"  -- last lines of {log.name}", *map(plain, written), sep="\n     ", flush=True)
     return problem is None
 
 

@@ -6,12 +6,14 @@ import json
 from functools import partial
 from typing import Any
 
+import httpx2
+
 import clients
 import everything
 import tokens
 import trail
 from gateway import Gateway
-from stage import Stage, check, equal
+from stage import Failed, Stage, check, equal
 
 SESSION = """
 {who} initialize permit ok
@@ -143,3 +145,59 @@ async def http_token_algorithms(stage: Stage) -> None:
     records = await gateway.expect(calls)
     found = {r["actor"]["chain"][0]["evidence"]["alg"] for r in records}
     equal(found, set(algorithms), "algorithms on record")
+
+
+async def http_resumption(stage: Stage) -> None:
+    """A client loses its connection in the middle of a call and comes back for the rest."""
+    _, upstream = await everything.start(stage)
+    gateway = await Gateway.started(stage, url=upstream)
+    async with clients.http_client(gateway.token()) as http:
+        opened = await http.post(gateway.url, json=INITIALIZE, headers=ACCEPT)
+        http.headers |= {**ACCEPT, "Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        http.headers["MCP-Protocol-Version"] = "2025-11-25"
+        await http.post(gateway.url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        async with http.stream("POST", gateway.url, json=LONG_CALL) as answer:
+            last_seen = await _until(answer, "notifications/progress")
+        async with http.stream("GET", gateway.url, headers={"Last-Event-ID": last_seen}) as rest:
+            await _until(rest, "operation completed")
+        await http.delete(gateway.url)
+    await gateway.expect(
+        SESSION.format(who="issuer/agent")
+        + "issuer/agent tools/call trigger-long-running-operation permit ok"
+    )
+
+
+async def _until(answer: httpx2.Response, wanted: str) -> str:
+    """Reads events up to one with this text in it; returns the id of that event."""
+    last = ""
+    async for line in answer.aiter_lines():
+        if line.startswith("id:"):
+            last = line.removeprefix("id:").strip()
+        if wanted in line:
+            return last
+    raise Failed(f"the stream ended without `{wanted}`")
+
+
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "peer", "version": "1"},
+    },
+}
+
+LONG_CALL = {
+    "jsonrpc": "2.0",
+    "id": 2,
+    "method": "tools/call",
+    "params": {
+        "name": "trigger-long-running-operation",
+        "arguments": {"duration": 2, "steps": 4},
+        "_meta": {"progressToken": "token"},
+    },
+}

@@ -150,7 +150,7 @@ async def git_inspector_modern(stage: Stage) -> None:
     await gateway.expect(
         """
 issuer/agent server/discover permit ok
-issuer/agent tools/list permit ok
++ issuer/agent tools/list permit ok
 issuer/agent tools/call git_status permit ok
 """
     )

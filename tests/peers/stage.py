@@ -173,15 +173,15 @@ class Stage:
         what = "does not listen" if program.running() else "ended"
         raise Failed(f"{program.name} {what}:\n{program.output()[-2_000:]}")
 
-    async def run(self, *command: str, **variables: str) -> Ended:
+    async def run(self, *command: str, standard_input: int = subprocess.DEVNULL) -> Ended:
         """Runs a program to its end."""
         process = await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=standard_input,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=self.directory,
-            env=self.environment | variables,
+            env=self.environment,
             start_new_session=True,
         )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import clients
@@ -12,7 +13,7 @@ import repository
 import trail
 from stage import Stage, check, equal
 
-NAME = "wrapped-server"
+NAME = "peer"
 
 
 def _wrap(stage: Stage, command: list[str]) -> list[str]:
@@ -118,6 +119,8 @@ async def wrap_filesystem_inspector(stage: Stage) -> None:
 {who} notifications/initialized permit accepted
 {who} tools/list permit ok
 {who} tools/call read_text_file permit ok
+? upstream/peer to-client/roots/list permit ok
+? upstream/peer to-client/roots/list permit unknown
 """,
     )
 
@@ -144,5 +147,12 @@ async def wrap_git_inspector(stage: Stage) -> None:
 
 async def wrap_exit_status(stage: Stage) -> None:
     """A server that ends by itself ends the wrap, with its exit status."""
-    ended = await stage.run(*_wrap(stage, [stage.node, "-e", "process.exit(7)"]))
+    # The client, which is this end of the pipe, stays.
+    input_end, client_end = os.pipe()
+    try:
+        server = [stage.node, "-e", "process.exit(7)"]
+        ended = await stage.run(*_wrap(stage, server), standard_input=input_end)
+    finally:
+        os.close(input_end)
+        os.close(client_end)
     equal(ended.status, 7, f"exit status ({ended.errors})")

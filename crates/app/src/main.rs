@@ -9,6 +9,7 @@ mod keys;
 mod logging;
 mod output;
 mod policy_check;
+mod progress;
 mod running;
 mod search;
 mod serve;

@@ -126,6 +126,7 @@ fn open_log(
     log.segment_bytes = config.segment_bytes;
     log.free_bytes_min = config.free_bytes_min;
     log.queue_entries = queue_entries;
+    tracing::info!(directory = %directory.display(), "reading the log");
     Log::open(directory, key, log)
         .with_context(|| format!("cannot open the log in `{}`", directory.display()))
 }

@@ -1,6 +1,7 @@
 //! `countersign search`: reads a log and puts the records of each call together.
 
 use crate::cli::{DecisionArgument, Search};
+use crate::progress::Progress;
 use crate::{output, table};
 use anyhow::{Context as _, bail};
 use audit::{FollowError, Follower, Row};
@@ -8,6 +9,9 @@ use event::{CallId, Event, Kind, Outcome, Time};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::process::ExitCode;
+
+/// Entries between two looks at the clock.
+const PROGRESS_EVERY: u64 = 4_096;
 
 /// Digits of a call id that tell it from others well enough.
 const CALL_DIGITS_MIN: usize = 6;
@@ -74,10 +78,17 @@ pub(crate) fn read(
 ) -> anyhow::Result<Vec<Record>> {
     let mut records: Vec<Record> = Vec::new();
     let mut by_call: HashMap<CallId, usize> = HashMap::new();
+    let mut progress = Progress::new("reading");
     loop {
+        if follower.cursor() % PROGRESS_EVERY == 0 {
+            progress.show(follower.cursor(), None);
+        }
         let Row { index, event } = match follower.next_row() {
             Ok(Some(row)) => row,
-            Ok(None) => return Ok(records),
+            Ok(None) => {
+                progress.end();
+                return Ok(records);
+            }
             Err(FollowError::Entry { index, reason }) => {
                 output::note(format_args!("entry {index} is left out: {reason}"));
                 continue;

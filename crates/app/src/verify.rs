@@ -2,24 +2,21 @@
 
 use crate::cli::Verify;
 use crate::output;
+use crate::progress::Progress;
 use anyhow::Context as _;
 use audit::Verified;
 use event::Time;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 use tlog::Verifier;
-use tlog::verify::{Expected, Failure, FailureKind, Progress};
-
-/// How long a check may take before its progress is shown.
-const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+use tlog::verify::{Expected, Failure, FailureKind};
 
 pub(crate) fn run(arguments: &Verify) -> anyhow::Result<ExitCode> {
     let expected = expected(arguments)?;
-    let mut bar = Bar::new(std::io::stderr().is_terminal());
-    let verified = audit::verify(&arguments.log, &expected, &mut |progress| bar.show(progress));
-    bar.end();
+    let mut progress = Progress::new("verifying");
+    let verified = audit::verify(&arguments.log, &expected, &mut |p| {
+        progress.show(p.entries, Some((p.bytes, p.bytes_total)));
+    });
+    progress.end();
     match verified {
         Ok(verified) => {
             if arguments.json {
@@ -137,37 +134,4 @@ fn failure_json(failure: &Failure) -> serde_json::Value {
         "offset": failure.offset,
         "entry": failure.entry,
     })
-}
-
-/// Progress on a terminal, once the check takes long enough to wonder.
-struct Bar {
-    terminal: bool,
-    started: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl Bar {
-    fn new(terminal: bool) -> Self {
-        Self { terminal, started: Instant::now(), bar: None }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if !self.terminal || self.started.elapsed() < PROGRESS_AFTER {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let style = "verifying {bar:30} {bytes} of {total_bytes}, {msg} entries, {eta} left";
-            let style = ProgressStyle::with_template(style);
-            ProgressBar::new(progress.bytes_total)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        bar.set_message(progress.entries.to_string());
-        bar.set_position(progress.bytes);
-    }
-
-    fn end(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
 }

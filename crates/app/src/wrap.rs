@@ -29,7 +29,7 @@ const LOCAL_POLICY: &str = "\
 
 @id(\"local-user\")
 permit (
-  principal,
+  principal is Actor,
   action,
   resource
 )
@@ -170,4 +170,17 @@ fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
     std::fs::rename(&new, directory).with_context(|| {
         format!("cannot make `{}`: is something else there already?", directory.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LOCAL_POLICY;
+    use policy::{Bundle, Source};
+
+    #[test]
+    fn the_policy_that_is_written_can_be_used() {
+        let source = Source { name: "main.cedar".to_owned(), text: LOCAL_POLICY.to_owned() };
+        let bundle = Bundle::parse(vec![source]).unwrap();
+        assert_eq!(bundle.warnings(), []);
+    }
 }

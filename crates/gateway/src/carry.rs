@@ -20,7 +20,7 @@ use crate::upstream::lines::Lines;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use event::Status;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use http::{HeaderValue, Method as HttpMethod, Response, StatusCode};
 use mcp::{Frame, Message, Method};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Gateway {
         let exchange = Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
-            headers: if session.is_some() { headers.clone() } else { HeaderMap::new() },
+            headers: headers::own_message(&headers),
             call,
             asked: Some(asked),
             session,
@@ -78,7 +78,11 @@ impl Gateway {
                     headers: headers::upstream_request(headers, true),
                     body: received.raw,
                 };
-                http.send(asked.proof(), outbound).await.map(|r| r.status())
+                tokio::select! {
+                    biased;
+                    () = self.hard_stop.cancelled() => return,
+                    sent = http.send(asked.proof(), outbound) => sent.map(|r| r.status()),
+                }
             }
             (Upstream::Stdio(_), Some(program)) => {
                 program.send(asked.proof(), received.raw).await.map(|()| StatusCode::ACCEPTED)

@@ -129,7 +129,11 @@ impl Exchange<'_> {
         let question = self.pipeline.question(message, length(raw), &origin, &session).await;
         let Err(answer) = question else { return Pass::On };
         let sent = match self.upstream {
-            Upstream::Http(http) => http.send_own(self.headers.clone(), answer).await,
+            Upstream::Http(http) => tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Pass::Withhold,
+                sent = http.send_own(self.headers.clone(), answer) => sent,
+            },
             Upstream::Stdio(_) => session.send_own(answer).await,
         };
         if let Err(error) = sent {

@@ -33,6 +33,9 @@ const NEVER_UPSTREAM: [HeaderName; 10] = [
 /// `Mcp-Session-Id` of the legacy revisions.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// Where to resume an event stream (2025-11-25 transports, "Resumability and Redelivery").
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The headers of a client request as they go upstream. `session` tells whether the session header is
 /// meaningful; requests of stateless revisions lose it, so that it cannot smuggle a session that was
 /// not checked.
@@ -45,6 +48,17 @@ pub(crate) fn upstream_request(headers: HeaderMap, session: bool) -> HeaderMap {
         out.remove(SESSION_ID);
     }
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    out
+}
+
+/// The headers of a message that the gateway itself sends in the session of a request: those of that
+/// request (already cleaned by [`upstream_request`]), which may be a GET, made fit for a POST.
+pub(crate) fn own_message(request: &HeaderMap) -> HeaderMap {
+    let mut out = request.clone();
+    out.remove(LAST_EVENT_ID);
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accept = HeaderValue::from_static("application/json, text/event-stream");
+    out.insert(header::ACCEPT, accept);
     out
 }
 

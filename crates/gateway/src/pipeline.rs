@@ -7,7 +7,7 @@ use crate::asked::{Asked, Ending, Origin};
 use crate::call::Call;
 use crate::config::{AnswerDurability, Limits};
 use crate::refusal::{Cause, Known, Refusal};
-use crate::session::{NoSession, Owner, Session, Sessions};
+use crate::session::{Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
 use event::{Actor, CallId, Direction, Event, Transport};
@@ -168,13 +168,8 @@ impl Pipeline {
             return Ok(None);
         };
         let entered = self.sessions.enter(id, &Owner::of(actor), Instant::now());
-        entered.map(Some).map_err(|none| {
-            let cause = match none {
-                NoSession::Unknown => Cause::UnknownSession,
-                NoSession::OfAnother => Cause::SessionOfAnother,
-            };
-            Refusal::new(cause, known(received, Some(call), Some(actor)))
-        })
+        let known = || known(received, Some(call), Some(actor));
+        entered.map(Some).map_err(|none| Refusal::new(none.into(), known()))
     }
 
     fn decide(
@@ -260,7 +255,7 @@ impl Pipeline {
         let session = self
             .sessions
             .enter(id, &Owner::of(&actor), Instant::now())
-            .map_err(|_| refuse(Cause::UnknownSession))?;
+            .map_err(|none| refuse(none.into()))?;
         let asked = message.id().and_then(|id| session.take_to_client(id));
         let asked = asked.ok_or_else(|| refuse(Cause::OutOfPlace("response")))?;
         let Message::Response(response) = message else {
@@ -362,7 +357,10 @@ impl Pipeline {
 pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Actor>) -> Known {
     Known {
         call: received.call,
-        actor: actor.cloned().unwrap_or_else(Actor::anonymous),
+        actor: match (actor, &received.credentials) {
+            (Some(actor), _) | (None, Credentials::Local(actor)) => actor.clone(),
+            (None, Credentials::Headers(..)) => Actor::anonymous(),
+        },
         direction: Direction::ToServer,
         resource: call.map(|c| c.resource.clone()),
         client: call.and_then(|c| c.client.clone()),

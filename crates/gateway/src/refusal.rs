@@ -6,6 +6,7 @@
 //! clients of both eras would take that for a server of the old one.
 
 use crate::body::ReplyBody;
+use crate::session::NoSession;
 use audit::Unavailable;
 use bytes::Bytes;
 use event::{Actor, CallId, ClaimedClient, Direction, Resource};
@@ -50,6 +51,15 @@ pub(crate) enum Cause {
     Overloaded(&'static str),
     #[error("the call cannot be put on record, so it is not carried out")]
     Unrecordable(Unavailable),
+}
+
+impl From<NoSession> for Cause {
+    fn from(none: NoSession) -> Self {
+        match none {
+            NoSession::Unknown => Self::UnknownSession,
+            NoSession::OfAnother => Self::SessionOfAnother,
+        }
+    }
 }
 
 /// The answer that goes with a cause: JSON-RPC code, HTTP status, stable reason.

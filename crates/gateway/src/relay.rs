@@ -220,6 +220,7 @@ impl Exchange<'_> {
         let session =
             opened.map_err(|_| Failure::new(Status::Unknown, "no more sessions can be kept"))?;
         let digest = session.digest.clone();
+        self.headers.insert(headers::SESSION_ID, id.clone());
         self.session = Some(session);
         self.opened = Some(digest.clone());
         Ok(Some(digest))

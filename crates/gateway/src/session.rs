@@ -151,7 +151,7 @@ impl Sessions {
         let mut expired = Vec::new();
         if sessions.len() >= self.sessions_max {
             let idle = self.idle;
-            expired.extend(sessions.extract_if(|_, s| s.idle_for(now) >= idle).map(|(_, s)| s));
+            expired.extend(sessions.extract_if(|_, s| s.is_over(now, idle)).map(|(_, s)| s));
         }
         if sessions.len() >= self.sessions_max {
             return (Err(SessionsFull), expired);
@@ -192,7 +192,7 @@ impl Sessions {
         if session.owner != *owner {
             return Err(NoSession::OfAnother);
         }
-        if session.idle_for(now) >= self.idle {
+        if session.is_over(now, self.idle) {
             return Err(NoSession::Unknown);
         }
         session.lock().last_used = now;
@@ -204,10 +204,10 @@ impl Sessions {
         self.lock().remove(digest)
     }
 
-    /// Forgets the sessions that were idle too long, and hands them back.
+    /// Forgets the sessions that were idle too long or lost their program, and hands them back.
     pub(crate) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
         let idle = self.idle;
-        self.lock().extract_if(|_, s| s.idle_for(now) >= idle).map(|(_, s)| s).collect()
+        self.lock().extract_if(|_, s| s.is_over(now, idle)).map(|(_, s)| s).collect()
     }
 
     /// Forgets all sessions, and hands them back; for the end of the gateway.
@@ -225,8 +225,10 @@ impl Sessions {
 pub(crate) struct SessionsFull;
 
 impl Session {
-    fn idle_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.lock().last_used)
+    /// Whether it was idle too long, or its own program has ended: the client must start anew.
+    fn is_over(&self, now: Instant, idle: Duration) -> bool {
+        self.program.as_ref().is_some_and(|program| program.is_ended())
+            || now.saturating_duration_since(self.lock().last_used) >= idle
     }
 }
 

@@ -68,7 +68,7 @@ where
 {
     let mut process = Process::spawn(&parts.command)?;
     let output = process.take_output();
-    let wrapped = Wrapped::new(parts, &process, writer);
+    let wrapped = Wrapped::new(parts, process.take_input(), writer);
     let ended = {
         let from_client = wrapped.read_client(reader);
         let from_server = async {
@@ -77,17 +77,28 @@ where
             }
         };
         tokio::pin!(from_client, from_server);
-        tokio::select! {
-            () = stop.cancelled() => false,
-            () = &mut from_client => {
+        let first = tokio::select! {
+            () = stop.cancelled() => First::Stop,
+            () = &mut from_client => First::Client,
+            () = &mut from_server => First::Program,
+        };
+        match first {
+            First::Stop => wrapped.settle(async { tokio::join!(from_client, from_server) }).await,
+            First::Program => wrapped.settle(from_client).await,
+            First::Client => {
                 // The program may still answer what it was asked.
                 wrapped.close_input();
-                let grace = wrapped.pipeline.limits.shutdown_grace;
-                tokio::time::timeout(grace, from_server).await.ok();
-                false
+                let answered = tokio::select! {
+                    () = stop.cancelled() => false,
+                    () = tokio::time::sleep(wrapped.pipeline.limits.shutdown_grace) => false,
+                    () = &mut from_server => true,
+                };
+                if !answered {
+                    wrapped.settle(from_server).await;
+                }
             }
-            () = &mut from_server => true,
         }
+        first == First::Program
     };
     wrapped.close_input();
     wrapped.end_open_calls(ended).await;
@@ -95,6 +106,14 @@ where
         tracing::warn!(%error, "server program could not be ended");
     });
     Ok(if ended { WrapEnd::ProgramEnded(status.ok()) } else { WrapEnd::Closed })
+}
+
+/// What came to its end first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Client,
+    Program,
+    Stop,
 }
 
 struct Wrapped<W> {
@@ -105,10 +124,12 @@ struct Wrapped<W> {
     origin: Origin,
     input: std::sync::Mutex<Option<Input>>,
     writer: Mutex<W>,
+    /// Set when no more lines are to be read.
+    quit: CancellationToken,
 }
 
 impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
-    fn new(parts: WrapParts, process: &Process, writer: W) -> Self {
+    fn new(parts: WrapParts, input: Option<Input>, writer: W) -> Self {
         let sessions = Sessions::new(1, parts.limits.session_calls_max, NEVER);
         let session_id = parts.recorder.call_id().0.as_bytes().to_vec();
         let session = sessions.open_only(&session_id, Owner::of(&parts.actor), Instant::now());
@@ -126,16 +147,24 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             session_id,
             actor: parts.actor,
             origin: Origin { peer: None, address: None, transport: Transport::Stdio },
-            input: std::sync::Mutex::new(Some(process.input())),
+            input: std::sync::Mutex::new(input),
             writer: Mutex::new(writer),
+            quit: CancellationToken::new(),
         }
+    }
+
+    /// Lets the line at hand be dealt with, so that no call is left on record without its end; a
+    /// client that does not read any more is not waited for beyond the grace.
+    async fn settle<T>(&self, carrying: impl Future<Output = T>) {
+        self.quit.cancel();
+        tokio::time::timeout(self.pipeline.limits.shutdown_grace, carrying).await.ok();
     }
 
     /// Lines of the client, one after the other: order is part of the transport.
     async fn read_client<R: AsyncBufRead + Unpin>(&self, mut reader: R) {
         let limit = self.pipeline.limits.request_bytes_max;
         loop {
-            match read_line(&mut reader, limit).await {
+            match self.line(&mut reader, limit).await {
                 Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
                 Ok(Some(Line::Whole(line))) => self.client_line(line).await,
                 Ok(Some(Line::TooLong)) => {
@@ -149,6 +178,19 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                     return;
                 }
             }
+        }
+    }
+
+    /// The next line; `None` at the end, or when no more are wanted.
+    async fn line<R: AsyncBufRead + Unpin>(
+        &self,
+        reader: &mut R,
+        limit: usize,
+    ) -> std::io::Result<Option<Line>> {
+        tokio::select! {
+            biased;
+            () = self.quit.cancelled() => Ok(None),
+            line = read_line(reader, limit) => line,
         }
     }
 
@@ -216,7 +258,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     async fn read_server<R: AsyncBufRead + Unpin>(&self, mut output: R) {
         let limit = self.pipeline.limits.reply_bytes_max;
         loop {
-            match read_line(&mut output, limit).await {
+            match self.line(&mut output, limit).await {
                 Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
                 Ok(Some(Line::Whole(line))) => self.server_line(line).await,
                 Ok(Some(Line::TooLong)) => {

@@ -84,6 +84,7 @@ struct Rounds {
 impl Rounds {
     /// One load, one kill, one recovery, and everything that must be true afterwards.
     async fn crash(&mut self, round: usize) -> anyhow::Result<()> {
+        let t0 = std::time::Instant::now();
         let durable_answers = round % 2 == 1;
         self.site.configure(if durable_answers { "before-release" } else { "next-commit" })?;
         let began = audit::Clock::start().now();
@@ -91,14 +92,19 @@ impl Rounds {
         let (seen, released) = self.load_and_kill().await?;
         let sent = first..self.numbers.load(Ordering::Relaxed);
 
+        eprintln!("{round} kill {:?} seen {}", t0.elapsed(), seen.len());
         let kept = self.known.checkpoint.clone();
         let (status, found) = self.site.verify(kept.as_deref())?;
         anyhow::ensure!(matches!(status, Some(0 | 13)), "verify before recovery: {found}");
 
+        eprintln!("{round} verify {:?} {}", t0.elapsed(), found);
         self.recover().await?;
+        eprintln!("{round} recover {:?}", t0.elapsed());
         let (status, found) = self.site.verify(kept.as_deref())?;
         anyhow::ensure!(status == Some(0), "verify after recovery: {found}");
+        eprintln!("{round} verify {:?} {}", t0.elapsed(), found);
         let trail = Trail::read(&self.site.search(began)?)?;
+        eprintln!("{round} search {:?}", t0.elapsed());
         self.known.checkpoint = Some(self.site.keep_checkpoint()?);
 
         subset("on record", &trail.asked, "sent", &sent.collect())?;
@@ -115,11 +121,15 @@ impl Rounds {
     async fn load_and_kill(&mut self) -> anyhow::Result<(BTreeSet<u32>, BTreeSet<u32>)> {
         let kill_at = 1 + self.random.below(ARRIVED_MAX);
         let gateway = self.site.serve()?;
+        let t0 = std::time::Instant::now();
         let load = Load::start(CLIENTS, &self.site.target, &self.numbers).await?;
         let (mut sent, mut arrived) = (load.sent(), self.upstream.arrived());
+        eprintln!("connect {:?} {kill_at}", t0.elapsed());
         sent.wait_for(|sent| *sent >= IN_FLIGHT_MIN).await?;
+        eprintln!("sent {:?}", t0.elapsed());
         arrived.wait_for(|arrived| *arrived >= kill_at).await?;
         let sent = *sent.borrow();
+        eprintln!("arrived {:?}", t0.elapsed());
         gateway.kill()?;
         let released = load.end().await?;
         let seen = self.upstream.end_round().await?;

@@ -39,7 +39,8 @@ pub(crate) struct Conversation {
     input: Mutex<Option<Input>>,
     process: super::process::Shared,
     routes: Mutex<Routes>,
-    _slot: OwnedSemaphorePermit,
+    /// Free again when the program has ended.
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Conversation {
         let mut process = Process::spawn(command)?;
         let output = process.take_output();
         let conversation = Arc::new(Self {
-            input: Mutex::new(Some(process.input())),
+            input: Mutex::new(process.take_input()),
             process: tokio::sync::Mutex::new(Some(process)),
             routes: Mutex::new(Routes {
                 by_id: HashMap::new(),
@@ -89,7 +90,7 @@ impl Conversation {
                 last_used: Instant::now(),
                 ended: false,
             }),
-            _slot: slot,
+            slot: Mutex::new(Some(slot)),
         });
         if let Some(output) = output {
             tokio::spawn(read_output(Arc::clone(&conversation), output, line_bytes_max));
@@ -174,6 +175,7 @@ impl Conversation {
             Ok(status) => tracing::debug!(%status, "server program ended"),
             Err(error) => tracing::warn!(%error, "server program could not be ended"),
         }
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn input(&self) -> Option<Input> {
@@ -325,6 +327,14 @@ impl Routes {
         self.backlog.push_back(line);
     }
 
+    /// Nothing more comes; the exchanges see the end of their lines.
+    fn end(&mut self) {
+        self.ended = true;
+        self.by_id.clear();
+        self.by_token.clear();
+        self.listener = None;
+    }
+
     /// Ends an exchange whose client does not keep up or is gone; it sees a broken stream.
     fn cut_off(&mut self, id: &RequestId) {
         self.close(id);
@@ -347,12 +357,9 @@ async fn read_output(
             Ok(None) | Err(_) => break,
         }
     }
-    let mut routes = conversation.routes();
-    routes.ended = true;
-    // The exchanges see the end of their lines.
-    routes.by_id.clear();
-    routes.by_token.clear();
-    routes.listener = None;
+    conversation.routes().end();
+    // Whoever says nothing any more is of no use: it ends, and its place is free.
+    conversation.end().await;
 }
 
 /// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a

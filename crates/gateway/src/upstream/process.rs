@@ -45,7 +45,7 @@ pub(crate) enum InputError {
 pub(crate) struct Process {
     child: Child,
     output: Option<BufReader<ChildStdout>>,
-    input: Input,
+    input: Option<Input>,
 }
 
 impl Process {
@@ -72,12 +72,12 @@ impl Process {
         let stdout = child.stdout.take().ok_or_else(|| failed("no standard output".to_owned()))?;
         let (lines, queue) = mpsc::channel(INPUT_LINES_MAX);
         tokio::spawn(write_lines(stdin, queue));
-        Ok(Self { child, output: Some(BufReader::new(stdout)), input: Input { lines } })
+        Ok(Self { child, output: Some(BufReader::new(stdout)), input: Some(Input { lines }) })
     }
 
-    /// The program's input; it is closed when the last clone is gone.
-    pub(crate) fn input(&self) -> Input {
-        self.input.clone()
+    /// The program's input; can be taken once, and is closed when the last clone of it is gone.
+    pub(crate) fn take_input(&mut self) -> Option<Input> {
+        self.input.take()
     }
 
     /// The program's output; can be taken once.

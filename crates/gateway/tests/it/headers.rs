@@ -44,7 +44,8 @@ async fn headers_must_say_what_the_body_says() {
         let message = reply.message().await;
         assert_eq!(code(&message), expected, "{what}");
         assert_eq!(message["id"], 1, "{what}");
-        let words = if expected == -32_020 { "malformed.header-mismatch" } else { "malformed.meta" };
+        let words =
+            if expected == -32_020 { "malformed.header-mismatch" } else { "malformed.meta" };
         assert_eq!(reason(&message), words, "{what}");
     }
     let trail = rig.stop().await;
@@ -62,12 +63,8 @@ async fn headers_that_agree_in_another_form_pass() {
     assert_eq!(rig.send(encoded).await.status, 200);
     let padded = modern_call("1", "echo").header("mcp-method", "  tools/call\t");
     assert_eq!(rig.send(padded).await.status, 200);
-    let uri = modern(
-        "1",
-        "resources/read",
-        Some("=?base64?ZmlsZTovLy/DqQ==?="),
-        r#""uri":"file:///é""#,
-    );
+    let uri =
+        modern("1", "resources/read", Some("=?base64?ZmlsZTovLy/DqQ==?="), r#""uri":"file:///é""#);
     assert_eq!(rig.send(uri).await.status, 200);
     let trail = rig.stop().await;
     assert_eq!(trail.calls("tools/call").len(), 2);

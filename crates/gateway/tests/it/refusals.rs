@@ -158,7 +158,10 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("malformed.not-json", text("hello")),
         ("malformed.not-utf8", [b"\xef\xbb\xbf", call.as_bytes()].concat()),
         ("malformed.not-utf8", utf16(&call)),
-        ("malformed.not-utf8", swap("echo", "ec\u{0}o").iter().map(|b| if *b == 0 { 0xff } else { *b }).collect()),
+        (
+            "malformed.not-utf8",
+            swap("echo", "ec\u{0}o").iter().map(|b| if *b == 0 { 0xff } else { *b }).collect(),
+        ),
         ("malformed.trailing-bytes", format!("{call}{call}").into_bytes()),
         ("malformed.trailing-bytes", format!("{call} x").into_bytes()),
         ("malformed.duplicate-key", swap(r#""name":"echo""#, r#""name":"echo","name":"wipe""#)),
@@ -226,7 +229,11 @@ async fn bodies_that_the_server_could_read_otherwise_are_refused() {
         (415, "malformed.content-encoding", call().header("content-encoding", "identity, br")),
         (415, "malformed.media-type", call().header("content-type", "text/plain")),
         (415, "malformed.media-type", call().without("content-type")),
-        (415, "malformed.media-type", call().header("content-type", "application/json; charset=utf-16")),
+        (
+            415,
+            "malformed.media-type",
+            call().header("content-type", "application/json; charset=utf-16"),
+        ),
         (415, "malformed.media-type", call().another("content-type", "text/plain")),
     ];
     let expected: Vec<_> = table.iter().map(|(_, reason, _)| *reason).collect();

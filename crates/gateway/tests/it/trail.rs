@@ -34,7 +34,10 @@ impl Trail {
         let asked = self.of(Kind::CallAsked);
         asked
             .filter(|event| event.resource.as_ref().unwrap().method == method)
-            .map(|asked| Call { asked, end: self.of(Kind::CallAnswered).find(|e| e.call == asked.call) })
+            .map(|asked| Call {
+                asked,
+                end: self.of(Kind::CallAnswered).find(|e| e.call == asked.call),
+            })
             .collect()
     }
 

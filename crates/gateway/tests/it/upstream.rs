@@ -84,7 +84,10 @@ impl Upstream {
                         }
                     });
                     // The other side may go away at any time.
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                    http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await
+                        .ok();
                 });
             }
         });
