@@ -92,3 +92,19 @@ async def typescript(stage: Stage, url: str, token: str, steps: list[dict[str, A
     if ended.status != 0:
         raise Failed(f"typescript client: {ended.output} {ended.errors}")
     return list(json.loads(ended.output))
+
+
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+"""What a POST request of Streamable HTTP must accept."""
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "peer", "version": "1"},
+    },
+}
+"""The first message of a client that is written out here by hand."""

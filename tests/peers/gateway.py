@@ -33,7 +33,7 @@ forbid (
 
 
 class Gateway:
-    """A gateway in front of one server, whoever calls it with a token of the issuer may do nearly everything."""
+    """A gateway in front of one server. Who has a token of the issuer may do nearly everything."""
 
     def __init__(self, stage: Stage, directory: Path, port: int, key: str) -> None:
         self.stage = stage

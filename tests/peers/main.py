@@ -91,9 +91,7 @@ def choose(names: list[str]) -> dict[str, Scenario]:
 
 def run(name: str, scenario: Scenario, directory: Path) -> bool:
     """Plays one scenario; whether it passed."""
-    stage = Stage(
-        directory / name, Path(os.environ["COUNTERSIGN"]), Path(os.environ["PEERS_DIR"])
-    )
+    stage = Stage(directory / name, Path(os.environ["COUNTERSIGN"]), Path(os.environ["PEERS_DIR"]))
     begun = time.monotonic()
     problem = None
     try:
@@ -118,7 +116,7 @@ def told(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, Failed):
         return f"  {error}"
-    if isinstance(error, asyncio.TimeoutError) and not str(error):
+    if isinstance(error, TimeoutError) and not str(error):
         return f"  not done within {SCENARIO_SECONDS_MAX} s"
     return "".join(traceback.format_exception(error))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import anyio
 import httpx2
 
 import clients
@@ -139,8 +142,7 @@ async def http_token_algorithms(stage: Stage) -> None:
         async with clients.over_http(gateway.url, token, mode="legacy") as client:
             equal(await everything.said(client, "echo", message="hi"), "Echo: hi", "echo")
     calls = "\n".join(
-        (SESSION + ECHO).format(who=f"issuer/{algorithm}")
-        for algorithm in algorithms
+        (SESSION + ECHO).format(who=f"issuer/{algorithm}") for algorithm in algorithms
     )
     records = await gateway.expect(calls)
     found = {r["actor"]["chain"][0]["evidence"]["alg"] for r in records}
@@ -151,20 +153,83 @@ async def http_resumption(stage: Stage) -> None:
     """A client loses its connection in the middle of a call and comes back for the rest."""
     _, upstream = await everything.start(stage)
     gateway = await Gateway.started(stage, url=upstream)
-    async with clients.http_client(gateway.token()) as http:
-        opened = await http.post(gateway.url, json=INITIALIZE, headers=ACCEPT)
-        http.headers |= {**ACCEPT, "Mcp-Session-Id": opened.headers["mcp-session-id"]}
-        http.headers["MCP-Protocol-Version"] = "2025-11-25"
-        await http.post(gateway.url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
-        async with http.stream("POST", gateway.url, json=LONG_CALL) as answer:
+    async with _session(gateway) as http:
+        async with http.stream("POST", gateway.url, json=_long_call(seconds=2)) as answer:
             last_seen = await _until(answer, "notifications/progress")
-        async with http.stream("GET", gateway.url, headers={"Last-Event-ID": last_seen}) as rest:
-            await _until(rest, "operation completed")
+        await _come_back(http, gateway.url, last_seen)
         await http.delete(gateway.url)
     await gateway.expect(
-        SESSION.format(who="issuer/agent")
-        + "issuer/agent tools/call trigger-long-running-operation permit ok"
+        """
+issuer/agent initialize permit ok
+issuer/agent notifications/initialized permit accepted
+issuer/agent tools/call trigger-long-running-operation permit ok
++ issuer/agent http/get permit ok
+issuer/agent http/delete permit accepted
+"""
     )
+
+
+async def http_delete_under_way(stage: Stage) -> None:
+    """Clients end their sessions while calls are under way: these have an end on record too."""
+    _, upstream = await everything.start(stage)
+    gateway = await Gateway.started(stage, url=upstream)
+    async with anyio.create_task_group() as group:
+        for _ in range(SESSIONS):
+            group.start_soon(_delete_under_way, gateway)
+    await gateway.expect(
+        f"""
+{SESSIONS} x issuer/agent initialize permit ok
+{SESSIONS} x issuer/agent notifications/initialized permit accepted
+{SESSIONS} x issuer/agent tools/call trigger-long-running-operation permit unknown
+{SESSIONS} x issuer/agent http/delete permit accepted
+"""
+    )
+
+
+async def _delete_under_way(gateway: Gateway) -> None:
+    async with _session(gateway) as http:
+        async with http.stream("POST", gateway.url, json=_long_call(seconds=60)) as answer:
+            await _until(answer, "notifications/progress")
+            await http.delete(gateway.url)
+
+
+@asynccontextmanager
+async def _session(gateway: Gateway) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client written out by hand, with an open session."""
+    async with clients.http_client(gateway.token()) as http:
+        opened = await http.post(gateway.url, json=clients.INITIALIZE, headers=clients.ACCEPT)
+        http.headers |= clients.ACCEPT
+        http.headers["Mcp-Session-Id"] = opened.headers["mcp-session-id"]
+        http.headers["MCP-Protocol-Version"] = "2025-11-25"
+        await http.post(gateway.url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        yield http
+
+
+def _long_call(seconds: int) -> dict[str, Any]:
+    """A call that tells of its progress ten times a second."""
+    return {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "method": "tools/call",
+        "params": {
+            "name": "trigger-long-running-operation",
+            "arguments": {"duration": seconds, "steps": seconds * 10},
+            "_meta": {"progressToken": "token"},
+        },
+    }
+
+
+async def _come_back(http: httpx2.AsyncClient, url: str, last_seen: str) -> None:
+    """This server sends again what happened before the client came back, and nothing that happens
+    after: so the client has to come back until all is done.
+    """
+    headers = {"Last-Event-ID": last_seen}
+    for _ in range(COMES_BACK_MAX):
+        with anyio.move_on_after(READ_SECONDS):
+            async with http.stream("GET", url, headers=headers) as rest:
+                await _until(rest, "operation completed")
+                return
+    raise Failed("the rest of the answer never came")
 
 
 async def _until(answer: httpx2.Response, wanted: str) -> str:
@@ -178,26 +243,8 @@ async def _until(answer: httpx2.Response, wanted: str) -> str:
     raise Failed(f"the stream ended without `{wanted}`")
 
 
-ACCEPT = {"Accept": "application/json, text/event-stream"}
+COMES_BACK_MAX = 20
 
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "peer", "version": "1"},
-    },
-}
+READ_SECONDS = 1.0
 
-LONG_CALL = {
-    "jsonrpc": "2.0",
-    "id": 2,
-    "method": "tools/call",
-    "params": {
-        "name": "trigger-long-running-operation",
-        "arguments": {"duration": 2, "steps": 4},
-        "_meta": {"progressToken": "token"},
-    },
-}
+SESSIONS = 20

@@ -6,12 +6,12 @@ import json
 from functools import partial
 
 import anyio
+from mcp import Client
 
 import clients
 import everything
 import repository
 from gateway import Gateway
-from mcp import Client
 from over_http import SESSION
 from stage import Stage, check, equal
 

@@ -1,4 +1,4 @@
-"""Scenarios: what clients see when the gateway refuses or something breaks, and what is on record then."""
+"""Scenarios: what clients see, and what is on record, when the gateway refuses or something breaks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
-import httpx2
 from mcp import Client, MCPError
 
 import clients
@@ -111,7 +111,7 @@ async def refused_tokens(stage: Stage) -> None:
         "unknown-api-key": "cs_dev_" + "A" * 43,
     }
     for reason, token in cases.items():
-        error = await _error(lambda: _connect(gateway.url, token))
+        error = await _error(partial(_connect, gateway.url, token))
         check(bool(error.message), f"{reason}: the client is told nothing")
         await _check_challenge(gateway.url, token, reason)
     await gateway.expect(
@@ -135,17 +135,20 @@ async def broken_http_upstream(stage: Stage) -> None:
     server, upstream = await everything.start(stage)
     gateway = await Gateway.started(stage, url=upstream)
     await _broken(gateway, lambda: server.send(signal.SIGKILL))
-    await gateway.expect(
+    records = await gateway.expect(
         """
 issuer/agent initialize permit ok
 issuer/agent notifications/initialized permit accepted
 ? issuer/agent http/get permit ok
+? issuer/agent http/get permit transport-failure
 ? issuer/agent http/get permit unreachable
 ? issuer/agent http/delete permit unreachable
-issuer/agent tools/call trigger-long-running-operation permit unknown
+? issuer/agent tools/call trigger-long-running-operation permit transport-failure
+? issuer/agent tools/call trigger-long-running-operation permit unknown
 """,
         stays_open=LONG,
     )
+    equal(len([r for r in records if _is_long(r)]), 1, "calls that broke")
 
 
 async def broken_stdio_upstream(stage: Stage) -> None:
@@ -159,7 +162,8 @@ async def broken_stdio_upstream(stage: Stage) -> None:
 issuer/agent initialize permit ok
 issuer/agent notifications/initialized permit accepted
 ? issuer/agent http/get permit ok
-issuer/agent http/delete permit accepted
+? issuer/agent http/delete permit accepted
+? issuer/agent http/delete forbid session.unknown
 issuer/agent tools/call trigger-long-running-operation permit transport-failure
 """
     )
@@ -188,28 +192,55 @@ issuer/agent tools/call trigger-long-running-operation permit unknown
     equal([r["call"] for r in in_doubt], [r["call"] for r in records if _is_long(r)], "in doubt")
 
 
+async def cancelled_by_client(stage: Stage) -> None:
+    """The client cancels a call that is under way, goes on, and ends the session."""
+    _, upstream = await everything.start(stage)
+    gateway = await Gateway.started(stage, url=upstream)
+    async with clients.over_http(gateway.url, gateway.token(), mode="legacy") as client:
+        async with anyio.create_task_group() as group:
+            under_way = anyio.Event()
+            group.start_soon(_call_long, client, under_way)
+            await under_way.wait()
+            group.cancel_scope.cancel()
+        await client.send_ping()
+    records = await gateway.expect(
+        SESSION.format(who="issuer/agent")
+        + """
+? issuer/agent tools/call trigger-long-running-operation permit cancelled
+? issuer/agent tools/call trigger-long-running-operation permit client-gone
+? issuer/agent tools/call trigger-long-running-operation permit unknown
+issuer/agent notifications/cancelled permit accepted
+issuer/agent ping permit ok
+"""
+    )
+    equal(len([r for r in records if _is_long(r)]), 1, "calls cancelled")
+
+
 async def _broken(gateway: Gateway, breaks: Callable[[], None]) -> None:
     """Breaks something once a call is surely under way; the client must learn of it."""
-    under_way = anyio.Event()
 
-    async def progressed(_progress: float, _total: float | None, _message: str | None) -> None:
-        under_way.set()
-
-    async def call(client: Client) -> None:
-        arguments = {"duration": LONG_SECONDS, "steps": LONG_SECONDS * 20}
-        error = await _error(
-            lambda: client.session.call_tool(
-                LONG, arguments, progress_callback=progressed
-            )
-        )
+    async def call(client: Client, under_way: anyio.Event) -> None:
+        error = await _error(lambda: _call_long(client, under_way))
         check(bool(error.message), "the client is told nothing")
 
     with anyio.fail_after(BROKEN_SECONDS_MAX):
         async with clients.over_http(gateway.url, gateway.token(), mode="legacy") as client:
             async with anyio.create_task_group() as group:
-                group.start_soon(call, client)
+                under_way = anyio.Event()
+                group.start_soon(call, client, under_way)
                 await under_way.wait()
                 breaks()
+
+
+async def _call_long(client: Client, under_way: anyio.Event) -> None:
+    """Calls what does not end here, and tells when the server has begun."""
+
+    async def progressed(progress: float, total: float | None, message: str | None) -> None:
+        check(progress > 0, f"progress: {progress} {total} {message}")
+        under_way.set()
+
+    arguments = {"duration": LONG_SECONDS, "steps": LONG_SECONDS * 20}
+    await client.session.call_tool(LONG, arguments, progress_callback=progressed)
 
 
 def _is_long(record: trail.Record) -> bool:
@@ -227,19 +258,8 @@ async def _connect(url: str, token: str | None) -> None:
 
 async def _check_challenge(url: str, token: str | None, reason: str) -> None:
     """What is on the wire: 401, a challenge, and a JSON-RPC error that names the reason."""
-    message = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "peer", "version": "1"},
-        },
-    }
     async with clients.http_client(token) as http:
-        accept = {"Accept": "application/json, text/event-stream"}
-        answer: httpx2.Response = await http.post(url, json=message, headers=accept)
+        answer = await http.post(url, json=clients.INITIALIZE, headers=clients.ACCEPT)
     equal(answer.status_code, 401, f"{reason}: status")
     check("Bearer" in answer.headers.get("www-authenticate", ""), f"{reason}: no challenge")
     equal(answer.json()["error"]["data"]["reason"], f"identity.{reason}", "reason")

@@ -186,7 +186,7 @@ class Stage:
         )
         try:
             output, errors = await asyncio.wait_for(process.communicate(), PROGRAM_SECONDS_MAX)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise Failed(f"`{command[0]}` did not end in {PROGRAM_SECONDS_MAX} s") from None
         finally:
             if process.returncode is None:

@@ -42,7 +42,7 @@ class Issuer:
     def public_key(self) -> dict[str, Any]:
         """The public key as a JSON Web Key."""
         algorithm = jwt.get_algorithm_by_name(self.algorithm)
-        key = json.loads(algorithm.to_jwk(self._key.public_key()))
+        key: dict[str, Any] = json.loads(algorithm.to_jwk(self._key.public_key()))
         # PyJWT names private uses such as `verify` in it, which concern nobody else.
         key.pop("key_ops", None)
         return key | {"kid": self.key_id, "use": "sig", "alg": self.algorithm}

@@ -1,9 +1,10 @@
-"""Scenarios: `countersign wrap` as the local server that a client starts, with the real one behind it."""
+"""Scenarios: `countersign wrap` as the local server that a client starts, the real one behind it."""
 
 from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import clients
@@ -70,12 +71,8 @@ async def wrap_filesystem_python(stage: Stage) -> None:
 
 async def wrap_everything_python(stage: Stage) -> None:
     """The Python client uses everything; the server asks the client over standard output."""
-
-    def connect(**callbacks: object) -> object:
-        server = _wrap(stage, everything.command(stage))
-        return clients.over_stdio(stage, server, mode="legacy", **callbacks)
-
-    await everything.tour(connect)
+    server = _wrap(stage, everything.command(stage))
+    await everything.tour(partial(clients.over_stdio, stage, server, mode="legacy"))
     session = """
 {who} initialize permit ok
 {who} notifications/initialized permit accepted

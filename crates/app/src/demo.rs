@@ -6,7 +6,7 @@ mod scenario;
 
 use crate::cli::Demo;
 use crate::config::Config;
-use crate::running::{Running, asked_to_stop};
+use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, search, setup, table};
 use anyhow::Context as _;
 use audit::Follower;
@@ -240,8 +240,9 @@ fn invite(url: &str, key: &str, directory: &Path) -> anyhow::Result<()> {
 }
 
 async fn keep(stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut signals = StopSignals::new()?;
     tokio::select! {
-        stopped = asked_to_stop() => stopped,
+        () = signals.asked() => Ok(()),
         () = stop.cancelled() => anyhow::bail!("the gateway stopped by itself"),
     }
 }

@@ -237,21 +237,46 @@ async fn record_reload(recorder: &Recorder, reloaded: Result<Reload, Vec<Problem
     }
 }
 
-/// Ends when the operator or the system asks the program to stop.
-pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
+/// How the operator or the system asks the program to stop. Heard from the moment this is made, so
+/// that a program which says it is ready never dies of the question.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
     #[cfg(unix)]
-    {
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    #[cfg(unix)]
+    pub(crate) fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
+        let terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
+        Ok(Self { terminate, interrupt })
     }
+
+    /// Begins to listen.
     #[cfg(not(unix))]
-    {
-        Ok(tokio::signal::ctrl_c().await?)
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Ends when the program is asked to stop.
+    #[cfg(unix)]
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Ends when the program is asked to stop.
+    #[cfg(not(unix))]
+    pub(crate) async fn asked(&mut self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "signals cannot be received");
+        }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn read(
     let mut by_call: HashMap<CallId, usize> = HashMap::new();
     let mut progress = Progress::new("reading");
     loop {
-        if follower.cursor() % PROGRESS_EVERY == 0 {
+        if follower.cursor().is_multiple_of(PROGRESS_EVERY) {
             progress.show(follower.cursor(), None);
         }
         let Row { index, event } = match follower.next_row() {

@@ -3,13 +3,14 @@
 use crate::cli::Serve;
 use crate::config::Config;
 use crate::logging;
-use crate::running::{Running, asked_to_stop};
+use crate::running::{Running, StopSignals};
 use anyhow::Context as _;
 use gateway::{Gateway, Parts};
 use identity::Verifier;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
@@ -36,18 +37,20 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         limits: config.limits.clone(),
         answers: config.answers,
     })?);
+    let mut signals = StopSignals::new()?;
     let path = &config.listener.path;
     tracing::info!(server = %config.server_name, "serving MCP on http://{address}{path}");
     let stop = running.stop.clone();
+    let asked = CancellationToken::new();
+    let heard = asked.clone();
     let signal = tokio::spawn(async move {
-        if let Err(error) = asked_to_stop().await {
-            tracing::error!(%error, "signals cannot be received");
-        }
+        signals.asked().await;
+        heard.cancel();
         stop.cancel();
     });
     gateway.serve(listener, running.stop.clone()).await;
     // Without a signal it was the log that stopped the gateway.
-    let failed = !signal.is_finished();
+    let failed = !asked.is_cancelled();
     signal.abort();
     tracing::info!("stopping");
     running.end().await?;

@@ -2,7 +2,7 @@
 
 use crate::cli::Wrap;
 use crate::config::{Config, LogConfig};
-use crate::running::{Running, asked_to_stop};
+use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, setup};
 use anyhow::{Context as _, bail};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, Stderr};
@@ -67,10 +67,9 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     let running = Running::start(config).await?;
     let stop = running.stop.clone();
     let signal_stop = stop.clone();
+    let mut signals = StopSignals::new()?;
     tokio::spawn(async move {
-        if let Err(error) = asked_to_stop().await {
-            tracing::error!(%error, "signals cannot be received");
-        }
+        signals.asked().await;
         signal_stop.cancel();
     });
     let parts = WrapParts {

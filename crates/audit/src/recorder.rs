@@ -3,8 +3,8 @@
 use crate::clock::Clock;
 use crate::pairing::Pairing;
 use event::{CallId, EncodeError, Environment, Event, EventId, Kind, Stamp, Transport};
-use std::collections::BTreeMap;
-use tlog::{Error, Log, Recovered};
+use std::collections::{BTreeMap, VecDeque};
+use tlog::{Error, Log, Pending, Recovered};
 use uuid::Uuid;
 
 /// Where events say they come from.
@@ -160,8 +160,13 @@ impl Recorder {
             ("entries".to_owned(), recovered.entries.to_string()),
         ]);
         self.notice(Kind::LogRecovered, details).await?;
+        let mut waiting = VecDeque::new();
         for (call, asked) in &open {
-            self.submit_when_room(&Event::in_doubt(self.stamp(None, None), *call, *asked)).await?;
+            let entry = Event::in_doubt(self.stamp(None, None), *call, *asked).encode()?;
+            self.submit_when_room(&entry, &mut waiting).await?;
+        }
+        for pending in waiting {
+            pending.await?;
         }
         Ok(open.len())
     }
@@ -172,10 +177,24 @@ impl Recorder {
         Ok(Event::decode(&last).is_ok_and(|event| event.kind == Kind::GatewayStopped))
     }
 
-    async fn submit_when_room(&self, event: &Event) -> Result<(), Unavailable> {
-        match self.submit(event) {
-            Err(Unavailable::Log(Error::QueueFull { .. })) => self.record(event).await.map(drop),
-            submitted => submitted,
+    /// Submits an entry; while there is no room, waits for those submitted before.
+    async fn submit_when_room(
+        &self,
+        entry: &[u8],
+        waiting: &mut VecDeque<Pending>,
+    ) -> Result<(), Unavailable> {
+        loop {
+            let full = match self.log.submit(entry.to_vec()) {
+                Err(full @ Error::QueueFull { .. }) => full,
+                submitted => {
+                    waiting.push_back(submitted?);
+                    return Ok(());
+                }
+            };
+            match waiting.pop_front() {
+                Some(oldest) => oldest.await?,
+                None => return Err(full.into()),
+            };
         }
     }
 }

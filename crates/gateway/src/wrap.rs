@@ -69,37 +69,7 @@ where
     let mut process = Process::spawn(&parts.command)?;
     let output = process.take_output();
     let wrapped = Wrapped::new(parts, process.take_input(), writer);
-    let ended = {
-        let from_client = wrapped.read_client(reader);
-        let from_server = async {
-            if let Some(output) = output {
-                wrapped.read_server(output).await;
-            }
-        };
-        tokio::pin!(from_client, from_server);
-        let first = tokio::select! {
-            () = stop.cancelled() => First::Stop,
-            () = &mut from_client => First::Client,
-            () = &mut from_server => First::Program,
-        };
-        match first {
-            First::Stop => wrapped.settle(async { tokio::join!(from_client, from_server) }).await,
-            First::Program => wrapped.settle(from_client).await,
-            First::Client => {
-                // The program may still answer what it was asked.
-                wrapped.close_input();
-                let answered = tokio::select! {
-                    () = stop.cancelled() => false,
-                    () = tokio::time::sleep(wrapped.pipeline.limits.shutdown_grace) => false,
-                    () = &mut from_server => true,
-                };
-                if !answered {
-                    wrapped.settle(from_server).await;
-                }
-            }
-        }
-        first == First::Program
-    };
+    let ended = wrapped.carry(reader, output, &stop).await == First::Program;
     wrapped.close_input();
     wrapped.end_open_calls(ended).await;
     let status = process.end().await.inspect_err(|error| {
@@ -150,6 +120,51 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             input: std::sync::Mutex::new(input),
             writer: Mutex::new(writer),
             quit: CancellationToken::new(),
+        }
+    }
+
+    /// Carries lines both ways until a side ends or `stop`, and then what was on its way.
+    async fn carry<R, O>(&self, reader: R, output: Option<O>, stop: &CancellationToken) -> First
+    where
+        R: AsyncBufRead + Unpin,
+        O: AsyncBufRead + Unpin,
+    {
+        let from_client = self.read_client(reader);
+        let from_server = async {
+            if let Some(output) = output {
+                self.read_server(output).await;
+            }
+        };
+        tokio::pin!(from_client, from_server);
+        let first = tokio::select! {
+            () = stop.cancelled() => First::Stop,
+            () = &mut from_client => First::Client,
+            () = &mut from_server => First::Program,
+        };
+        match first {
+            First::Stop => self.settle(async { tokio::join!(from_client, from_server) }).await,
+            First::Program => self.settle(from_client).await,
+            First::Client => {
+                self.close_input();
+                if !self.ends_in_time(from_server.as_mut(), stop).await {
+                    self.settle(from_server).await;
+                }
+            }
+        }
+        first
+    }
+
+    /// Whether a program whose input is closed ends by itself; until then it may still answer what it
+    /// was asked.
+    async fn ends_in_time(
+        &self,
+        ended: impl Future<Output = ()>,
+        stop: &CancellationToken,
+    ) -> bool {
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(self.pipeline.limits.shutdown_grace) => false,
+            () = ended => true,
         }
     }
 

@@ -30,13 +30,13 @@ use std::time::Duration;
 const ROUNDS: usize = 20;
 
 /// Clients, each with one call in flight.
-const CLIENTS: usize = 2_200;
+const CLIENTS: usize = 2_100;
 
 /// Calls in flight at the moment of the kill, at least.
 const IN_FLIGHT_MIN: usize = 2_000;
 
 /// Calls that have reached the server at the moment of the kill, at most.
-const ARRIVED_MAX: usize = 2_600;
+const ARRIVED_MAX: usize = 2_400;
 
 /// Open files: two connections for each client at this end, as many at the gateway's.
 const FILES_MIN: u64 = 6_000;
@@ -58,78 +58,68 @@ async fn crash_again_and_again(seed: u64) -> anyhow::Result<()> {
     let mut random = Random::new(seed);
     let upstream = Upstream::start(IN_FLIGHT_MIN, Random::new(random.next())).await?;
     let url = format!("http://{}/mcp", upstream.address);
-    let mut rounds = Rounds {
+    let mut crashes = Crashes {
         site: Site::make(&directory.path().join("site"), &url)?,
         upstream,
         numbers: Arc::new(AtomicU32::new(0)),
         random,
+        checkpoint: None,
         known: Known::default(),
     };
-    let began = audit::Clock::start().now();
     for round in 0..ROUNDS {
-        let done = tokio::time::timeout(ROUND_TIME_MAX, rounds.crash(round)).await;
+        let done = tokio::time::timeout(ROUND_TIME_MAX, crashes.crash(round)).await;
         done.context("took too long").flatten().with_context(|| format!("round {round}"))?;
     }
-    rounds.known.check(&Trail::read(&rounds.site.search(began)?)?)
+    let trail = Trail::read(&crashes.site.search()?)?;
+    println!(
+        "{ROUNDS} kills: {} calls seen by the server; on record: {} asked, {} answered, {} in doubt",
+        crashes.known.seen.len(),
+        trail.asked.len(),
+        trail.answered.len(),
+        trail.in_doubt.len()
+    );
+    crashes.known.check(&trail, crashes.numbers.load(Ordering::Relaxed))
 }
 
-struct Rounds {
+struct Crashes {
     site: Site,
     upstream: Upstream,
     numbers: Arc<AtomicU32>,
     random: Random,
+    /// The checkpoint of the round before, as an auditor would have kept it.
+    checkpoint: Option<PathBuf>,
     known: Known,
 }
 
-impl Rounds {
-    /// One load, one kill, one recovery, and everything that must be true afterwards.
+impl Crashes {
+    /// One load, one kill, one recovery, and what `verify` must say before and afterwards.
     async fn crash(&mut self, round: usize) -> anyhow::Result<()> {
-        let t0 = std::time::Instant::now();
         let durable_answers = round % 2 == 1;
         self.site.configure(if durable_answers { "before-release" } else { "next-commit" })?;
-        let began = audit::Clock::start().now();
-        let first = self.numbers.load(Ordering::Relaxed);
         let (seen, released) = self.load_and_kill().await?;
-        let sent = first..self.numbers.load(Ordering::Relaxed);
-
-        eprintln!("{round} kill {:?} seen {}", t0.elapsed(), seen.len());
-        let kept = self.known.checkpoint.clone();
-        let (status, found) = self.site.verify(kept.as_deref())?;
-        anyhow::ensure!(matches!(status, Some(0 | 13)), "verify before recovery: {found}");
-
-        eprintln!("{round} verify {:?} {}", t0.elapsed(), found);
-        self.recover().await?;
-        eprintln!("{round} recover {:?}", t0.elapsed());
-        let (status, found) = self.site.verify(kept.as_deref())?;
-        anyhow::ensure!(status == Some(0), "verify after recovery: {found}");
-        eprintln!("{round} verify {:?} {}", t0.elapsed(), found);
-        let trail = Trail::read(&self.site.search(began)?)?;
-        eprintln!("{round} search {:?}", t0.elapsed());
-        self.known.checkpoint = Some(self.site.keep_checkpoint()?);
-
-        subset("on record", &trail.asked, "sent", &sent.collect())?;
+        self.known.seen.extend(seen);
         if durable_answers {
-            subset("answers released", &released, "answers on record", &trail.answered)?;
+            self.known.released_durably.extend(released);
         }
-        self.known.add(&seen, &trail);
-        // A call that the server read only now, from a connection it accepted late, is of a round before.
-        subset("seen by the server", &seen, "on record", &self.known.asked)?;
-        self.known.check_counts(&found)
+
+        let (status, found) = self.site.verify(self.checkpoint.as_deref())?;
+        anyhow::ensure!(matches!(status, Some(0 | 13)), "verify before recovery: {found}");
+        self.recover().await?;
+        let (status, found) = self.site.verify(self.checkpoint.as_deref())?;
+        anyhow::ensure!(status == Some(0), "verify after recovery: {found}");
+        self.checkpoint = Some(self.site.keep_checkpoint()?);
+        self.known.count(&found)
     }
 
     /// The numbers of the calls that the server saw, and of those whose answers the clients have.
     async fn load_and_kill(&mut self) -> anyhow::Result<(BTreeSet<u32>, BTreeSet<u32>)> {
         let kill_at = 1 + self.random.below(ARRIVED_MAX);
         let gateway = self.site.serve()?;
-        let t0 = std::time::Instant::now();
         let load = Load::start(CLIENTS, &self.site.target, &self.numbers).await?;
         let (mut sent, mut arrived) = (load.sent(), self.upstream.arrived());
-        eprintln!("connect {:?} {kill_at}", t0.elapsed());
         sent.wait_for(|sent| *sent >= IN_FLIGHT_MIN).await?;
-        eprintln!("sent {:?}", t0.elapsed());
         arrived.wait_for(|arrived| *arrived >= kill_at).await?;
         let sent = *sent.borrow();
-        eprintln!("arrived {:?}", t0.elapsed());
         gateway.kill()?;
         let released = load.end().await?;
         let seen = self.upstream.end_round().await?;
@@ -149,52 +139,48 @@ impl Rounds {
     }
 }
 
-/// What is known of all rounds so far, and must stay true.
+/// What is known of all rounds so far.
 #[derive(Default)]
 struct Known {
     seen: BTreeSet<u32>,
-    asked: BTreeSet<u32>,
-    answered: BTreeSet<u32>,
-    in_doubt: BTreeSet<u32>,
-    checkpoint: Option<PathBuf>,
+    /// Calls whose answers were released when their records had to be durable before.
+    released_durably: BTreeSet<u32>,
+    /// Calls on record, by the last verification.
+    asked: u64,
+    answered: u64,
+    in_doubt: u64,
 }
 
 impl Known {
-    fn add(&mut self, seen: &BTreeSet<u32>, trail: &Trail) {
-        self.seen.extend(seen);
-        self.asked.extend(&trail.asked);
-        self.answered.extend(&trail.answered);
-        self.in_doubt.extend(&trail.in_doubt);
-    }
-
-    /// What `verify` counted is what the rounds add up to: every call has exactly one end.
-    fn check_counts(&self, found: &Value) -> anyhow::Result<()> {
-        let count = |of: &str| found.pointer(&format!("/calls/{of}")).and_then(Value::as_u64);
-        let is = |of: &str, calls: usize| {
-            let expected = u64::try_from(calls)?;
-            anyhow::ensure!(count(of) == Some(expected), "{calls} calls should be {of}: {found}");
-            Ok(())
+    /// Takes what `verify` counted: every call on record has one end, and none is gone.
+    fn count(&mut self, found: &Value) -> anyhow::Result<()> {
+        let count = |of: &str| {
+            let calls = found.pointer(&format!("/calls/{of}")).and_then(Value::as_u64);
+            calls.with_context(|| format!("no number of calls {of}: {found}"))
         };
-        is("asked", self.asked.len())?;
-        is("answered", self.answered.len())?;
-        is("in_doubt", self.in_doubt.len())?;
-        is("refused", 0)?;
-        is("open", 0)
+        let (asked, answered, in_doubt) = (count("asked")?, count("answered")?, count("in_doubt")?);
+        anyhow::ensure!(asked == answered + in_doubt, "calls without one end: {found}");
+        anyhow::ensure!(count("open")? == 0, "calls are open after recovery: {found}");
+        anyhow::ensure!(count("refused")? == 0, "calls were refused: {found}");
+        let fewer = asked < self.asked || answered < self.answered || in_doubt < self.in_doubt;
+        anyhow::ensure!(!fewer, "fewer calls than in the round before: {found}");
+        (self.asked, self.answered, self.in_doubt) = (asked, answered, in_doubt);
+        Ok(())
     }
 
-    /// The whole trail, read at the end, is that of the rounds.
-    fn check(&self, trail: &Trail) -> anyhow::Result<()> {
+    /// The whole trail against what server and clients know of it; `sent` calls were numbered.
+    fn check(&self, trail: &Trail, sent: u32) -> anyhow::Result<()> {
         subset("seen by the server", &self.seen, "on record", &trail.asked)?;
-        anyhow::ensure!(trail.asked == self.asked, "calls on record have changed");
-        anyhow::ensure!(trail.answered == self.answered, "answers on record have changed");
-        anyhow::ensure!(trail.in_doubt == self.in_doubt, "calls in doubt have changed");
-        println!(
-            "{ROUNDS} kills: {} calls on record, {} seen by the server, {} answered, {} in doubt",
-            trail.asked.len(),
-            self.seen.len(),
-            trail.answered.len(),
-            trail.in_doubt.len()
-        );
+        subset("on record", &trail.asked, "sent", &(0..sent).collect())?;
+        subset("released", &self.released_durably, "on record as answered", &trail.answered)?;
+        for (of, calls, counted) in [
+            ("asked", &trail.asked, self.asked),
+            ("answered", &trail.answered, self.answered),
+            ("in doubt", &trail.in_doubt, self.in_doubt),
+        ] {
+            let calls = u64::try_from(calls.len())?;
+            anyhow::ensure!(calls == counted, "search finds {calls} {of}, verify {counted}");
+        }
         Ok(())
     }
 }

@@ -80,16 +80,7 @@ impl Conversation {
         let conversation = Arc::new(Self {
             input: Mutex::new(process.take_input()),
             process: tokio::sync::Mutex::new(Some(process)),
-            routes: Mutex::new(Routes {
-                by_id: HashMap::new(),
-                by_token: HashMap::new(),
-                listener: None,
-                backlog: VecDeque::new(),
-                next_own: OWN_IDS_FROM,
-                next_serial: 0,
-                last_used: Instant::now(),
-                ended: false,
-            }),
+            routes: Mutex::new(Routes::new(Instant::now())),
             slot: Mutex::new(Some(slot)),
         });
         if let Some(output) = output {
@@ -187,42 +178,70 @@ impl Conversation {
     }
 
     fn open_route(self: &Arc<Self>, call: &Call, raw: Bytes) -> Result<(Lines, Bytes), SendError> {
+        let Opened { queue, id, line } = self.routes().open(call, raw)?;
+        Ok((Lines::new(queue, Arc::clone(self), Some(id)), line))
+    }
+}
+
+/// A new route.
+#[derive(Debug)]
+struct Opened {
+    queue: mpsc::Receiver<Bytes>,
+    /// The id by which the program knows the request.
+    id: RequestId,
+    /// The request as the program gets it.
+    line: Bytes,
+}
+
+impl Routes {
+    fn new(now: Instant) -> Self {
+        Self {
+            by_id: HashMap::new(),
+            by_token: HashMap::new(),
+            listener: None,
+            backlog: VecDeque::new(),
+            next_own: OWN_IDS_FROM,
+            next_serial: 0,
+            last_used: now,
+            ended: false,
+        }
+    }
+
+    /// Opens the route for the lines that answer a request.
+    fn open(&mut self, call: &Call, raw: Bytes) -> Result<Opened, SendError> {
         let Some(own_id) = &call.id else {
             return Err(SendError::Full("a request has an id".to_owned()));
         };
-        let (lines, queue) = mpsc::channel(LINES_MAX);
-        let mut routes = self.routes();
-        if routes.ended {
+        if self.ended {
             return Err(SendError::Unreachable("server program has ended".to_owned()));
         }
+        let (lines, queue) = mpsc::channel(LINES_MAX);
         let (mut line, mut id, mut shown_id) = (raw, own_id.clone(), None);
-        if routes.by_id.contains_key(own_id) {
-            id = routes.own();
+        if self.by_id.contains_key(own_id) {
+            id = self.own();
             shown_id = splice::value_at(&line, splice::ID);
             line = splice::replace(&line, splice::ID, &id.to_string());
         }
         let token = call.progress_token.as_ref().map(|token| {
-            if !routes.by_token.contains_key(token) {
+            if !self.by_token.contains_key(token) {
                 return (token.clone(), None);
             }
-            let other = routes.own();
+            let other = self.own();
             let shown = splice::value_at(&line, splice::REQUEST_TOKEN);
             line = splice::replace(&line, splice::REQUEST_TOKEN, &other.to_string());
             (other, shown)
         });
         if let Some((token, _)) = &token {
-            routes.by_token.insert(token.clone(), id.clone());
+            self.by_token.insert(token.clone(), id.clone());
         }
-        let serial = routes.next_serial;
-        routes.next_serial += 1;
-        routes.last_used = Instant::now();
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.last_used = Instant::now();
         let listens = matches!(call.method, Method::SubscriptionsListen);
-        routes.by_id.insert(id.clone(), Route { lines, id: shown_id, token, listens, serial });
-        Ok((Lines::new(queue, Arc::clone(self), Some(id)), line))
+        self.by_id.insert(id.clone(), Route { lines, id: shown_id, token, listens, serial });
+        Ok(Opened { queue, id, line })
     }
-}
 
-impl Routes {
     /// A number that no client uses.
     fn own(&mut self) -> RequestId {
         self.next_own += 1;
@@ -371,3 +390,6 @@ fn one_line(raw: &Bytes) -> Bytes {
     }
     body.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
 }
+
+#[cfg(test)]
+mod tests;

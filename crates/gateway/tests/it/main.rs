@@ -2,7 +2,6 @@
 //! sides: what the client sees, and what the log holds afterwards.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that cannot set itself up has failed"

@@ -2,7 +2,6 @@
 
 use super::load::Target;
 use anyhow::Context as _;
-use event::Time;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -111,11 +110,9 @@ impl Site {
         Ok((output.status.code(), found))
     }
 
-    /// Runs `search --json` for calls since a time.
-    pub(super) fn search(&self, since: Time) -> anyhow::Result<Vec<u8>> {
-        let mut command = Command::new(PROGRAM);
-        command.arg("search").arg(self.log()).args(["--json", "--since", &since.to_string()]);
-        let output = command.output()?;
+    /// Runs `search --json` for all calls.
+    pub(super) fn search(&self) -> anyhow::Result<Vec<u8>> {
+        let output = Command::new(PROGRAM).arg("search").arg(self.log()).arg("--json").output()?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(output.stdout)
     }

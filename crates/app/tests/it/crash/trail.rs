@@ -1,4 +1,4 @@
-//! What the log says of the calls of a round, as `search` shows it.
+//! What the log says of the calls, as `search` shows it.
 
 use anyhow::Context as _;
 use serde_json::Value;

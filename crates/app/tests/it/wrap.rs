@@ -1,0 +1,155 @@
+//! `wrap`: a client that starts this instead of its server notices nothing, and all of it is on record.
+
+use crate::program::{Running, Said, run, text};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Answers every request with its own line; `exit` ends it with 7.
+const SERVER: &str = r#"
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[,\}]*}
+  case $line in
+    *'"method":"notifications/'*) ;;
+    *'"name":"exit"'*) exit 7 ;;
+    *) printf '{"jsonrpc":"2.0","id":%s,"result":{"heard":%s}}\n' "$id" "$line" ;;
+  esac
+done
+"#;
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"tester","version":"1"}}}"#;
+
+fn call(id: u32, tool: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
+    )
+}
+
+fn start(data: &Path) -> Running {
+    Running::start(&["wrap", "--name", "files", "--data", text(data), "--", "sh", "-c", SERVER])
+}
+
+fn heard(running: &mut Running, line: &str) -> Value {
+    running.say(line);
+    let answer = running.hear();
+    serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+fn records(data: &Path) -> Vec<Value> {
+    let log = data.join("log");
+    run(&["verify", text(&log), "--key", text(&data.join("keys/log.key.pub"))]).good();
+    run(&["search", text(&log), "--json"]).json()
+}
+
+#[test]
+fn a_wrapped_server_works_as_before_and_is_on_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("deep/data");
+    let mut first = start(&data);
+    assert_eq!(heard(&mut first, INITIALIZE)["id"], 0);
+    first.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    let answer = heard(&mut first, &call(1, "read"));
+    assert_eq!(answer["result"]["heard"]["params"]["name"], "read");
+    let Said { status, out, err } = first.end();
+    assert_eq!((status, out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("made key, policy and log in") && err.contains("(first use)"), "{err}");
+    let mut second = start(&data);
+    heard(&mut second, &call(1, "write"));
+    let said = second.end();
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
+    let records = records(&data);
+    let methods: Vec<_> =
+        records.iter().map(|record| record["resource"]["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["initialize", "notifications/initialized", "tools/call", "tools/call"]);
+    for record in &records {
+        assert_eq!(record["actor"]["kind"], "local");
+        assert_eq!(record["environment"]["transport"], "stdio");
+        assert_eq!(record["resource"]["server"], "files");
+        assert_eq!(record["outcome"]["class"], "success");
+    }
+    let all = run(&["search", text(&data.join("log")), "--all", "--json"]).json();
+    let kinds: Vec<_> = all.iter().map(|record| record["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "gateway.stopped").count(), 2);
+    assert!(!kinds.contains(&"log.recovered"), "both runs ended in order");
+}
+
+#[test]
+fn a_policy_that_forbids_is_obeyed() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    start(&data).end();
+    let policy = data.join("policy/main.cedar");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let forbid = "@id(\"no-deleting\")\nforbid (principal, action == Action::\"tools/call\", resource == Tool::\"files/delete\");\n";
+    std::fs::write(&policy, format!("{text}\n{forbid}")).unwrap();
+    let mut running = start(&data);
+    let answer = heard(&mut running, &call(1, "delete"));
+    assert_eq!((&answer["error"]["code"], &answer["id"]), (&40_300.into(), &1.into()));
+    heard(&mut running, &call(2, "read"));
+    assert_eq!(running.end().status, Some(0));
+    let records = records(&data);
+    assert_eq!(records[0]["decision"]["determining"][0], "no-deleting");
+    assert_eq!(records[1]["outcome"]["status"], "ok");
+}
+
+#[test]
+fn the_status_is_that_of_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut running = start(&data);
+    let answer = heard(&mut running, &call(1, "exit"));
+    assert_eq!(answer["error"]["code"], 50_201);
+    assert_eq!(running.end().status, Some(7));
+    assert_eq!(records(&data)[0]["outcome"]["status"], "transport-failure");
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut running = start(&data);
+    heard(&mut running, &call(1, "read"));
+    running.ask_to_stop();
+    assert_eq!(running.end().status, Some(0));
+    let all = run(&["search", text(&data.join("log")), "--all", "--json"]).json();
+    assert_eq!(all.last().unwrap()["kind"], "gateway.stopped");
+}
+
+#[test]
+fn a_server_that_cannot_be_started_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let said = run(&["wrap", "--data", text(&data), "--", "/no/such/server"]);
+    assert_eq!(said.status, Some(1));
+    assert!(said.err.contains("cannot start server program `/no/such/server`"), "{said:#?}");
+    records(&data);
+    let said = run(&["wrap", "--name", "../x", "--", "true"]).bad();
+    assert!(said.contains("--name must be"), "{said}");
+}
+
+#[test]
+fn without_a_directory_the_data_go_where_data_of_users_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("share");
+    let mut running = Running::start_in(
+        &["wrap", "--name", "files", "--", "sh", "-c", SERVER],
+        &[("XDG_DATA_HOME", text(&home))],
+    );
+    heard(&mut running, &call(1, "read"));
+    assert_eq!(running.end().status, Some(0));
+    let data: PathBuf = home.join("countersign").join("files");
+    assert_eq!(records(&data).len(), 1);
+}
+
+#[test]
+fn two_at_once_on_one_log_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut first = start(&data);
+    heard(&mut first, &call(1, "read"));
+    let said = start(&data).end();
+    assert_eq!(said.status, Some(1));
+    assert!(said.err.contains("another process is writing this log"), "{said:#?}");
+    heard(&mut first, &call(2, "read"));
+    assert_eq!(first.end().status, Some(0));
+    assert_eq!(records(&data).len(), 2);
+}

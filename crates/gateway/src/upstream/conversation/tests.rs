@@ -1,0 +1,251 @@
+//! Which line of a program belongs to whom.
+
+use super::{BACKLOG_MAX, LINES_MAX, Opened, Routes, SendError, one_line};
+use crate::call::Call;
+use bytes::Bytes;
+use mcp::Frame;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+fn routes() -> Routes {
+    Routes::new(Instant::now())
+}
+
+/// Opens a route for a request, as an exchange does.
+fn open(routes: &mut Routes, request: &str) -> Opened {
+    try_open(routes, request).unwrap()
+}
+
+fn try_open(routes: &mut Routes, request: &str) -> Result<Opened, SendError> {
+    let Ok(Frame::Single(message)) = mcp::parse(request.as_bytes(), &mcp::Limits::default()) else {
+        panic!("not a message: {request}");
+    };
+    let call = Call::of(&message, "srv").unwrap();
+    routes.open(&call, Bytes::copy_from_slice(request.as_bytes()))
+}
+
+fn request(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#)
+}
+
+fn deliver(routes: &mut Routes, line: &str) {
+    routes.deliver(&Bytes::copy_from_slice(line.as_bytes()));
+}
+
+/// What has come so far; `None` at the end when no more can come.
+fn taken(queue: &mut mpsc::Receiver<Bytes>) -> (Vec<String>, bool) {
+    let mut lines = Vec::new();
+    loop {
+        match queue.try_recv() {
+            Ok(line) => lines.push(String::from_utf8(line.to_vec()).unwrap()),
+            Err(error) => return (lines, error == mpsc::error::TryRecvError::Disconnected),
+        }
+    }
+}
+
+const NOTICE: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
+
+#[test]
+fn an_answer_ends_its_route_only() {
+    let mut routes = routes();
+    let (mut one, mut two) =
+        (open(&mut routes, &request("1")), open(&mut routes, &request("\"1\"")));
+    assert_eq!(one.line, request("1"));
+    assert_eq!(two.line, request("\"1\""), "a number and a text are two ids");
+    let answer = r#"{"jsonrpc":"2.0","id":"1","result":{}}"#;
+    deliver(&mut routes, answer);
+    assert_eq!(taken(&mut one.queue), (vec![], false));
+    assert_eq!(taken(&mut two.queue), (vec![answer.to_owned()], true));
+    // Too late, or never asked: nobody gets it.
+    deliver(&mut routes, answer);
+    deliver(&mut routes, r#"{"jsonrpc":"2.0","id":99,"result":{}}"#);
+    assert_eq!(taken(&mut one.queue), (vec![], false));
+    assert!(routes.backlog.is_empty());
+}
+
+#[test]
+fn an_id_in_use_is_stood_in_for_and_given_back() {
+    let mut routes = routes();
+    let first = open(&mut routes, &request("7"));
+    let mut second = open(&mut routes, &request("7"));
+    let mut third = open(&mut routes, &request("7"));
+    assert_eq!(first.id.to_string(), "7");
+    assert_ne!(second.id, third.id);
+    assert_eq!(second.line, request(&second.id.to_string()));
+    for opened in [&mut third, &mut second] {
+        let answer =
+            |id: &str| format!(r#"{{ "id" : {id}, "result":{{"n":1.0}}, "jsonrpc":"2.0"}}"#);
+        deliver(&mut routes, &answer(&opened.id.to_string()));
+        assert_eq!(taken(&mut opened.queue), (vec![answer("7")], true));
+    }
+    assert_eq!(routes.by_id.len(), 1);
+    drop(first);
+}
+
+#[test]
+fn a_free_id_is_used_as_it_is() {
+    let mut routes = routes();
+    let first = open(&mut routes, &request("7"));
+    routes.close(&first.id);
+    let second = open(&mut routes, &request("7"));
+    assert_eq!(second.line, request("7"));
+}
+
+fn with_token(id: &str, token: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{"_meta":{{"progressToken":{token}}}}}}}"#
+    )
+}
+
+fn progress(token: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
+    )
+}
+
+#[test]
+fn progress_goes_to_whoever_gave_the_token() {
+    let mut routes = routes();
+    let mut one = open(&mut routes, &with_token("1", "\"t\""));
+    let mut two = open(&mut routes, &with_token("2", "\"t\""));
+    assert_eq!(one.line, with_token("1", "\"t\""));
+    let other = mcp_token(&two.line);
+    assert_eq!(two.line, with_token("2", &other));
+    deliver(&mut routes, &progress(&other));
+    deliver(&mut routes, &progress("\"t\""));
+    assert_eq!(taken(&mut one.queue), (vec![progress("\"t\"")], false));
+    assert_eq!(taken(&mut two.queue), (vec![progress("\"t\"")], false));
+    // The token is free again when its call is over.
+    routes.close(&one.id);
+    let three = open(&mut routes, &with_token("3", "\"t\""));
+    assert_eq!(three.line, with_token("3", "\"t\""));
+    routes.close(&two.id);
+    assert_eq!(routes.by_token.len(), 1);
+}
+
+fn mcp_token(line: &Bytes) -> String {
+    super::splice::value_at(line, super::splice::REQUEST_TOKEN).unwrap()
+}
+
+fn listen(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"notifications":{{"toolsListChanged":true}}}}}}"#
+    )
+}
+
+fn news(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}}}"#
+    )
+}
+
+#[test]
+fn news_go_to_their_subscription_under_its_own_id() {
+    let mut routes = routes();
+    let mut one = open(&mut routes, &listen("\"l\""));
+    let mut two = open(&mut routes, &listen("\"l\""));
+    let mut call = open(&mut routes, &request("5"));
+    deliver(&mut routes, &news("\"l\""));
+    deliver(&mut routes, &news(&two.id.to_string()));
+    assert_eq!(taken(&mut one.queue), (vec![news("\"l\"")], false));
+    assert_eq!(taken(&mut two.queue), (vec![news("\"l\"")], false));
+    // A call that is no subscription takes no news by its id.
+    deliver(&mut routes, &news("5"));
+    assert_eq!(taken(&mut call.queue), (vec![news("5")], false), "as the newest exchange only");
+    let last = |id: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}}}"#
+        )
+    };
+    deliver(&mut routes, &last(&two.id.to_string()));
+    assert_eq!(taken(&mut two.queue), (vec![last("\"l\"")], true));
+}
+
+#[test]
+fn what_names_no_exchange_goes_to_the_newest_call_and_no_subscription() {
+    let mut routes = routes();
+    let mut one = open(&mut routes, &request("1"));
+    let mut two = open(&mut routes, &request("2"));
+    let mut listening = open(&mut routes, &listen("3"));
+    deliver(&mut routes, NOTICE);
+    assert_eq!(taken(&mut one.queue), (vec![], false));
+    assert_eq!(taken(&mut two.queue), (vec![NOTICE.to_owned()], false));
+    assert_eq!(taken(&mut listening.queue), (vec![], false));
+    routes.close(&two.id);
+    routes.close(&one.id);
+    deliver(&mut routes, NOTICE);
+    assert_eq!(taken(&mut listening.queue), (vec![], false));
+    assert_eq!(routes.backlog.len(), 1);
+}
+
+#[test]
+fn a_listener_comes_before_calls_until_it_is_gone() {
+    let mut routes = routes();
+    let mut call = open(&mut routes, &request("1"));
+    let (lines, mut queue) = mpsc::channel(LINES_MAX);
+    routes.listener = Some(lines);
+    deliver(&mut routes, NOTICE);
+    assert_eq!(taken(&mut queue), (vec![NOTICE.to_owned()], false));
+    drop(queue);
+    deliver(&mut routes, NOTICE);
+    assert_eq!(taken(&mut call.queue), (vec![NOTICE.to_owned()], false));
+    assert!(routes.listener.is_none());
+}
+
+#[test]
+fn an_exchange_that_does_not_keep_up_is_cut_off() {
+    let mut routes = routes();
+    let mut slow = open(&mut routes, &with_token("1", "1"));
+    let mut other = open(&mut routes, &request("2"));
+    for _ in 0..=LINES_MAX {
+        deliver(&mut routes, &progress("1"));
+    }
+    let (lines, ended) = taken(&mut slow.queue);
+    assert_eq!((lines.len(), ended), (LINES_MAX, true));
+    let answer = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
+    deliver(&mut routes, answer);
+    assert_eq!(taken(&mut other.queue), (vec![answer.to_owned()], true));
+}
+
+#[test]
+fn what_nobody_takes_waits_within_a_bound() {
+    let mut routes = routes();
+    for n in 0..BACKLOG_MAX + 3 {
+        deliver(&mut routes, &NOTICE.replace("{}", &format!("{{\"n\":{n}}}")));
+    }
+    assert_eq!(routes.backlog.len(), BACKLOG_MAX);
+    assert_eq!(routes.backlog[0], NOTICE.replace("{}", "{\"n\":3}"), "the oldest go first");
+}
+
+#[test]
+fn lines_that_are_no_messages_reach_nobody() {
+    let mut routes = routes();
+    let mut call = open(&mut routes, &request("1"));
+    for line in ["", "hello", "{}", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}", "\u{feff}{}"] {
+        deliver(&mut routes, line);
+    }
+    assert_eq!(taken(&mut call.queue), (vec![], false));
+    assert!(routes.backlog.is_empty());
+}
+
+#[test]
+fn the_end_of_the_program_ends_every_route() {
+    let mut routes = routes();
+    let mut call = open(&mut routes, &with_token("1", "1"));
+    routes.end();
+    assert_eq!(taken(&mut call.queue), (vec![], true));
+    assert!(try_open(&mut routes, &request("2")).is_err());
+}
+
+#[test]
+fn a_message_of_several_lines_becomes_one() {
+    let cases: [(&[u8], &[u8]); 4] = [
+        (b"{}", b"{}"),
+        (b"{}\r\n", b"{}"),
+        (b"{\n\"a\":\r\n1}\n", b"{ \"a\":  1}"),
+        (b" {\"a\":\"\\n\"} ", b" {\"a\":\"\\n\"}"),
+    ];
+    for (raw, line) in cases {
+        assert_eq!(one_line(&Bytes::from_static(raw)), line);
+    }
+}
