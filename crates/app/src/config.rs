@@ -138,7 +138,9 @@ impl Checker<'_> {
                 self.wrong(&path, "must be a host as clients send it, such as `gw.example:8700`");
             }
         }
-        let allowed_origins = gateway.allowed_origins.clone().unwrap_or_default();
+        let own =
+            || allowed_hosts.iter().flat_map(|h| [format!("http://{h}"), format!("https://{h}")]);
+        let allowed_origins = gateway.allowed_origins.clone().unwrap_or_else(|| own().collect());
         for (i, origin) in allowed_origins.iter().enumerate() {
             if !origin.contains("://") || origin.ends_with('/') || origin.contains('*') {
                 let path = format!("gateway.allowed_origins[{i}]");

@@ -229,6 +229,7 @@ fn as_json(record: &Record) -> anyhow::Result<serde_json::Value> {
     object.insert("entry".to_owned(), record.index.into());
     if let Some((index, end)) = end {
         object.insert("end_entry".to_owned(), (*index).into());
+        object.insert("end_kind".to_owned(), end.kind.as_str().into());
         object.insert("outcome".to_owned(), serde_json::to_value(&end.outcome)?);
         object.insert("end_payload".to_owned(), serde_json::to_value(end.payload)?);
         object.insert("end_time".to_owned(), serde_json::to_value(end.environment.time)?);

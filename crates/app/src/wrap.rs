@@ -9,7 +9,7 @@ use gateway::config::{AnswerDurability, Command, Limits, Listener, Stderr};
 use gateway::{WrapEnd, WrapParts};
 use identity::local;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::BufReader;
@@ -90,12 +90,13 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     let ended =
         gateway::wrap(parts, BufReader::new(tokio::io::stdin()), tokio::io::stdout(), stop).await;
     running.end().await?;
+    let code = |status: Option<ExitStatus>| {
+        status.and_then(|s| s.code()).and_then(|code| u8::try_from(code).ok()).map(ExitCode::from)
+    };
     Ok(match ended? {
-        WrapEnd::Closed => ExitCode::SUCCESS,
-        WrapEnd::ProgramEnded(status) => {
-            let code = status.and_then(|s| s.code()).and_then(|c| u8::try_from(c).ok());
-            code.map_or(ExitCode::FAILURE, ExitCode::from)
-        }
+        // A program that had to be told to end has no code of its own.
+        WrapEnd::Closed(status) => code(status).unwrap_or(ExitCode::SUCCESS),
+        WrapEnd::ProgramEnded(status) => code(status).unwrap_or(ExitCode::FAILURE),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::upstream::lines::Lines;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use event::Status;
-use http::{HeaderValue, Method as HttpMethod, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
 use mcp::{Frame, Message, Method};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,11 +36,17 @@ impl Gateway {
     ) {
         let Credentials::Headers(headers, _) = received.credentials else { return };
         let headers = headers::upstream_request(headers, session.is_some());
+        if let (Method::NotificationsCancelled, Some(id), Some(session)) =
+            (&call.method, &call.cancels, &session)
+            && let Some(cancelled) = session.cancel(id)
+        {
+            self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
+        }
         let stop = if call.is_listening() { &self.soft_stop } else { &self.hard_stop };
         let exchange = Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
-            headers: headers::own_message(&headers),
+            headers: own_headers(&call, session.is_some(), &headers),
             call,
             asked: Some(asked),
             session,
@@ -281,6 +287,15 @@ impl Exchange<'_> {
             self.pipeline.sessions.close(&session.digest);
             self.pipeline.end_session(&session).await;
         }
+    }
+}
+
+/// Headers for messages that the gateway itself may have to send: only sessions know such messages.
+fn own_headers(call: &Call, in_session: bool, request: &HeaderMap) -> HeaderMap {
+    if in_session || matches!(call.method, Method::Initialize) {
+        headers::own_message(request)
+    } else {
+        HeaderMap::new()
     }
 }
 

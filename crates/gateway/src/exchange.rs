@@ -97,6 +97,7 @@ impl Exchange<'_> {
     ) -> Result<Pass, Unavailable> {
         let ours = response.id.is_none() || response.id == self.call.id;
         if ours && let Some(asked) = self.asked.take() {
+            self.take_cancellation();
             let ending = Ending {
                 http_status: self.progress.http_status,
                 response_bytes: self.progress.bytes.max(length(raw)),
@@ -153,14 +154,25 @@ impl Exchange<'_> {
     pub(crate) async fn finish(&mut self, end: End) {
         self.end_unopened_program().await;
         let Some(asked) = self.asked.take() else { return };
-        let Some(asked) = self.keep_for_resumption(asked, end) else { return };
+        let cancelled = self.take_cancellation();
+        let asked = if cancelled { Some(asked) } else { self.keep_for_resumption(asked, end) };
+        let Some(asked) = asked else { return };
+        let status = if cancelled { Status::Cancelled } else { self.status_at(end) };
         let ending = Ending {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
-            ..Ending::new(self.status_at(end))
+            ..Ending::new(status)
         };
         self.pipeline.ended(&asked, &ending).await;
+    }
+
+    /// Whether the client cancelled this call by a message of its own.
+    fn take_cancellation(&self) -> bool {
+        match (&self.session, &self.call.id) {
+            (Some(session), Some(id)) => session.was_cancelled(id),
+            _ => false,
+        }
     }
 
     /// In a session, a stream with event ids may end before the answer: the client comes back for the

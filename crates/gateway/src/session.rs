@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use event::Actor;
 use mcp::RequestId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,6 +56,10 @@ struct State {
     open: HashMap<RequestId, Asked>,
     /// Calls of the server that wait for the client's answer.
     to_client: HashMap<RequestId, Asked>,
+    /// Calls in progress that the client has cancelled.
+    cancelled: HashSet<RequestId>,
+    /// Set at the end of the session: nothing can wait in it any more.
+    over: bool,
 }
 
 impl Session {
@@ -71,7 +75,7 @@ impl Session {
     /// taken.
     pub(crate) fn keep_open(&self, id: RequestId, asked: Asked) -> Option<Asked> {
         let mut state = self.lock();
-        if state.open.len() >= self.calls_max || state.open.contains_key(&id) {
+        if state.over || state.open.len() >= self.calls_max || state.open.contains_key(&id) {
             return Some(asked);
         }
         state.open.insert(id, asked);
@@ -87,7 +91,8 @@ impl Session {
     /// id is taken.
     pub(crate) fn keep_to_client(&self, id: RequestId, asked: Asked) -> Option<Asked> {
         let mut state = self.lock();
-        if state.to_client.len() >= self.calls_max || state.to_client.contains_key(&id) {
+        let full = state.to_client.len() >= self.calls_max;
+        if state.over || full || state.to_client.contains_key(&id) {
             return Some(asked);
         }
         state.to_client.insert(id, asked);
@@ -99,14 +104,32 @@ impl Session {
         self.lock().to_client.remove(id)
     }
 
+    /// Notes that the client cancelled a call, and takes it when it waits here; when its exchange is
+    /// still in progress, that learns it from [`Session::was_cancelled`].
+    pub(crate) fn cancel(&self, id: &RequestId) -> Option<Asked> {
+        let mut state = self.lock();
+        let asked = state.open.remove(id);
+        if asked.is_none() && state.cancelled.len() < self.calls_max {
+            state.cancelled.insert(id.clone());
+        }
+        asked
+    }
+
+    /// Whether the client cancelled this call; asked once, when its exchange ends.
+    pub(crate) fn was_cancelled(&self, id: &RequestId) -> bool {
+        self.lock().cancelled.remove(id)
+    }
+
     /// Takes the client's calls that still wait, with their ids.
     pub(crate) fn take_open_with_ids(&self) -> Vec<(RequestId, Asked)> {
         self.lock().open.drain().collect()
     }
 
-    /// Takes everything that still waits; for the end of the session.
+    /// Ends the session and takes everything that still waits in it. An exchange that is still in
+    /// progress gets its call back when it wants to keep it here.
     pub(crate) fn take_all(&self) -> Vec<Asked> {
         let mut state = self.lock();
+        state.over = true;
         let State { open, to_client, .. } = &mut *state;
         open.drain().chain(to_client.drain()).map(|(_, asked)| asked).collect()
     }
@@ -176,7 +199,13 @@ impl Sessions {
         program: Option<Arc<Conversation>>,
         now: Instant,
     ) -> Session {
-        let state = State { last_used: now, open: HashMap::new(), to_client: HashMap::new() };
+        let state = State {
+            last_used: now,
+            open: HashMap::new(),
+            to_client: HashMap::new(),
+            cancelled: HashSet::new(),
+            over: false,
+        };
         Session { owner, digest, program, state: Mutex::new(state), calls_max: self.calls_max }
     }
 

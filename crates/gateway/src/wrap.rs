@@ -46,8 +46,8 @@ pub struct WrapParts {
 /// How a wrapped program came to its end.
 #[derive(Debug)]
 pub enum WrapEnd {
-    /// The client closed its side, or the gateway was told to stop.
-    Closed,
+    /// The client closed its side, or the gateway was told to stop; then the program ended.
+    Closed(Option<ExitStatus>),
     /// The program ended first.
     ProgramEnded(Option<ExitStatus>),
 }
@@ -75,7 +75,8 @@ where
     let status = process.end().await.inspect_err(|error| {
         tracing::warn!(%error, "server program could not be ended");
     });
-    Ok(if ended { WrapEnd::ProgramEnded(status.ok()) } else { WrapEnd::Closed })
+    let status = status.ok();
+    Ok(if ended { WrapEnd::ProgramEnded(status) } else { WrapEnd::Closed(status) })
 }
 
 /// What came to its end first.

@@ -32,7 +32,8 @@ pub(crate) struct Gateway {
     /// Values of the `Host` header that are served. Default: the listen address, and `localhost` with
     /// its port when that is a loopback address.
     pub(crate) allowed_hosts: Option<Vec<String>>,
-    /// Values of the `Origin` header that are served; requests of programs have none. Default: none.
+    /// Values of the `Origin` header that are served; requests of programs have none. Default: `http`
+    /// and `https` at the allowed hosts.
     pub(crate) allowed_origins: Option<Vec<String>>,
     /// When the record of an answer is durable: `next-commit` or `before-release`. Default:
     /// `next-commit`.

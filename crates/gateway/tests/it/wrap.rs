@@ -141,7 +141,7 @@ async fn lines_pass_unchanged_both_ways() {
     wrapped.say(&format!("{ask}\n")).await;
     assert_eq!(wrapped.hear().await, format!("{answer}  \r\n"));
     let (end, rest, trail) = wrapped.close().await;
-    assert!(matches!(end, WrapEnd::Closed));
+    assert!(matches!(end, WrapEnd::Closed(_)));
     assert_eq!(rest, "");
     assert_eq!(std::fs::read_to_string(file.path()).unwrap(), ask);
     let call = trail.call("tools/call");
@@ -161,7 +161,7 @@ async fn a_whole_conversation_of_the_older_era() {
     wrapped.say(&call("1", "echo")).await;
     assert_eq!(wrapped.hear_message().await["id"], 1);
     let (end, rest, trail) = wrapped.close().await;
-    assert!(matches!(end, WrapEnd::Closed));
+    assert!(matches!(end, WrapEnd::Closed(_)));
     assert_eq!(rest, "");
     assert_eq!(trail.call("initialize").asked.client.as_ref().unwrap().name, "tester");
     assert_eq!(trail.call("notifications/initialized").status(), Status::Accepted);
@@ -348,7 +348,7 @@ echo '{"jsonrpc":"2.0","id":1,"result":{"last":true}}'
     let mut wrapped = Wrapped::start(script);
     wrapped.say(&call("1", "echo")).await;
     let (end, rest, trail) = wrapped.close().await;
-    assert!(matches!(end, WrapEnd::Closed));
+    assert!(matches!(end, WrapEnd::Closed(_)));
     assert_eq!(rest, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"last\":true}}\n");
     assert_eq!(trail.call("tools/call").status(), Status::Ok);
 }
@@ -361,7 +361,7 @@ async fn told_to_stop_it_ends_what_is_open() {
     assert_eq!(wrapped.hear_message().await["id"], 2);
     wrapped.stop.cancel();
     let (end, rest, trail) = wrapped.end().await;
-    assert!(matches!(end, WrapEnd::Closed));
+    assert!(matches!(end, WrapEnd::Closed(_)));
     assert_eq!(rest, "");
     let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
     assert_eq!(statuses, [Status::Unknown, Status::Ok]);
@@ -373,7 +373,7 @@ async fn told_to_stop_it_does_not_wait_for_a_program_that_goes_on() {
     wrapped.input = None;
     wrapped.stop.cancel();
     let (end, _, _) = wrapped.end().await;
-    assert!(matches!(end, WrapEnd::Closed));
+    assert!(matches!(end, WrapEnd::Closed(_)));
 }
 
 #[tokio::test]
