@@ -286,3 +286,49 @@ const CHANGES_MAX: usize = 8;
 const HEADER_BYTES: usize = 104;
 const FRAME_BYTES: usize = 9;
 const SECTOR_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tlog::Recovered;
+
+    fn opened(files: &Files) -> Recovered {
+        let storage = Arc::new(disk(files));
+        let (log, recovered) = Log::open_on(storage, signer(), config()).unwrap();
+        log.close().unwrap();
+        recovered
+    }
+
+    #[test]
+    fn the_samples_are_logs_with_something_to_damage() {
+        let [closed, crashed] = &*SAMPLES;
+        assert_eq!(opened(&closed.files), Recovered { entries: 30, bytes_dropped: 0, clean: true });
+        assert_eq!(
+            opened(&crashed.files),
+            Recovered { entries: 30, bytes_dropped: 20, clean: false }
+        );
+        assert_eq!(crashed.files["checkpoint"], closed.notes[2]);
+        assert_eq!(closed.files["checkpoint"], closed.notes[3]);
+        assert_eq!(closed.batches.keys().copied().collect::<Vec<_>>(), BATCH_ENDS);
+        for (size, found) in &closed.batches {
+            assert_eq!(*found, root(&closed.entries[..usize::try_from(*size).unwrap()]));
+        }
+        let below =
+            |files: &Files, dir: &str| files.keys().filter(|path| path.starts_with(dir)).count();
+        assert_eq!((below(&closed.files, "segments/"), below(&closed.files, "tile/")), (3, 6));
+        assert_eq!((below(&crashed.files, "segments/"), below(&crashed.files, "tile/")), (3, 4));
+    }
+
+    #[test]
+    fn checksums_that_fit_stay_as_they_are() {
+        for sample in &*SAMPLES {
+            assert_eq!(damage(&[u8::from(!sample.closed)]).files, sample.files);
+        }
+        let mended = damage(&[2]);
+        assert_eq!(mended.files, SAMPLES[0].files);
+        let flipped = |choice| damage(&[choice, 1, 3, 0, 120, 4]).files;
+        assert_ne!(flipped(0), flipped(2), "the checksum of the changed frame is another");
+    }
+
+    const BATCH_ENDS: [u64; 13] = [0, 1, 2, 6, 7, 10, 11, 12, 19, 20, 25, 26, 30];
+}

@@ -409,5 +409,5 @@ async fn a_cancelled_call_of_a_session_ends() {
     rig.until(|trail| trail.is_settled()).await;
     let trail = rig.stop().await;
     assert_eq!(trail.call("notifications/cancelled").status(), Status::Accepted);
-    assert_eq!(trail.call("tools/call").status(), Status::ClientGone);
+    assert_eq!(trail.call("tools/call").status(), Status::Cancelled);
 }

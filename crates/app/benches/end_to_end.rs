@@ -1,2 +1,0 @@
-//! Placeholder while the load is being written.
-fn main() {}
