@@ -7,7 +7,6 @@ mod json;
 mod mcp_header;
 mod mcp_parse;
 mod mcp_sse;
-mod policy_bundle;
 mod script;
 mod tlog_checkpoint;
 mod tlog_open;
@@ -19,7 +18,6 @@ pub use crate::identity_bearer::identity_bearer;
 pub use crate::mcp_header::mcp_header;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
-pub use crate::policy_bundle::policy_bundle;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
 pub use crate::tlog_open::tlog_open;
 pub use crate::tlog_verify::tlog_verify;
@@ -34,7 +32,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mcp_header", mcp_header),
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
-    ("policy_bundle", policy_bundle),
     ("tlog_checkpoint", tlog_checkpoint),
     ("tlog_open", tlog_open),
     ("tlog_verify", tlog_verify),

@@ -63,7 +63,6 @@ replay! {
     mcp_header
     mcp_parse
     mcp_sse
-    policy_bundle
     tlog_checkpoint
     tlog_open
     tlog_verify

@@ -25,6 +25,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (`gateway.listen`)"))?;
+    let mut signals = StopSignals::new()?;
     let running = Running::start(config).await?;
     warm_up(&verifier, &running).await;
     let gateway = Arc::new(Gateway::new(Parts {
@@ -37,7 +38,6 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         limits: config.limits.clone(),
         answers: config.answers,
     })?);
-    let mut signals = StopSignals::new()?;
     let path = &config.listener.path;
     tracing::info!(server = %config.server_name, "serving MCP on http://{address}{path}");
     let stop = running.stop.clone();

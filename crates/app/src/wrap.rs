@@ -64,10 +64,10 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     let Some((program, rest)) = command.split_first() else {
         bail!("name the server's command after `--`");
     };
+    let mut signals = StopSignals::new()?;
     let running = Running::start(config).await?;
     let stop = running.stop.clone();
     let signal_stop = stop.clone();
-    let mut signals = StopSignals::new()?;
     tokio::spawn(async move {
         signals.asked().await;
         signal_stop.cancel();

@@ -2,6 +2,7 @@
 //! upstream.
 
 use crate::asked::{Asked, Ending};
+use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::exchange::{End, Exchange, Progress};
@@ -15,12 +16,13 @@ use crate::source::Source;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
-use crate::upstream::http::{HttpUpstream, Outbound, SendError};
+use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
 use crate::upstream::lines::Lines;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use event::Status;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use mcp::{Frame, Message, Method};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -41,6 +43,10 @@ impl Gateway {
             && let Some(cancelled) = session.cancel(id)
         {
             self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
+        }
+        if let (Some(id), Some(session)) = (&call.id, &session) {
+            // An id that is used again is not cancelled by what was said of its last use.
+            session.was_cancelled(id);
         }
         let stop = if call.is_listening() { &self.soft_stop } else { &self.hard_stop };
         let exchange = Exchange {
@@ -76,29 +82,13 @@ impl Gateway {
         received: Received,
         client: ClientEnd,
     ) {
-        let Credentials::Headers(headers, _) = received.credentials else { return };
-        let sent = match (&self.upstream, &session.program) {
-            (Upstream::Http(http), _) => {
-                let outbound = Outbound {
-                    method: HttpMethod::POST,
-                    headers: headers::upstream_request(headers, true),
-                    body: received.raw,
-                };
-                tokio::select! {
-                    biased;
-                    () = self.hard_stop.cancelled() => return,
-                    sent = http.send(asked.proof(), outbound) => sent.map(|r| r.status()),
-                }
-            }
-            (Upstream::Stdio(_), Some(program)) => {
-                program.send(asked.proof(), received.raw).await.map(|()| StatusCode::ACCEPTED)
-            }
-            (Upstream::Stdio(_), None) => {
-                Err(SendError::Unreachable("the session has no program".to_owned()))
-            }
+        let sent = tokio::select! {
+            biased;
+            () = self.hard_stop.cancelled() => return,
+            sent = self.send_answer(&asked, session, received) => sent,
         };
         client.answer(match sent {
-            Ok(status) => empty(status),
+            Ok(response) => response,
             Err(error) => {
                 let failure = Failure::from(&error);
                 tracing::warn!(call = %asked.call, "{}", failure.message);
@@ -107,6 +97,44 @@ impl Gateway {
                 json_response(StatusCode::BAD_GATEWAY, message)
             }
         });
+    }
+
+    async fn send_answer(
+        &self,
+        asked: &Asked,
+        session: &Session,
+        received: Received,
+    ) -> Result<Response<ReplyBody>, SendError> {
+        let Credentials::Headers(headers, _) = received.credentials else {
+            return Err(SendError::Unreachable("there is no HTTP exchange".to_owned()));
+        };
+        let http = match (&self.upstream, &session.program) {
+            (Upstream::Http(http), _) => http,
+            (Upstream::Stdio(_), Some(program)) => {
+                program.send(asked.proof(), received.raw).await?;
+                return Ok(empty(StatusCode::ACCEPTED));
+            }
+            (Upstream::Stdio(_), None) => {
+                return Err(SendError::Unreachable("the session has no program".to_owned()));
+            }
+        };
+        let headers = headers::upstream_request(headers, true);
+        let outbound = Outbound { method: HttpMethod::POST, headers, body: received.raw };
+        let (parts, body) = http.send(asked.proof(), outbound).await?.into_parts();
+        if parts.status == StatusCode::NOT_FOUND {
+            self.pipeline.sessions.close(&session.digest);
+            self.pipeline.end_session(session).await;
+        }
+        let limits = &self.pipeline.limits;
+        let collected = Limited::new(body, limits.reply_bytes_max).collect();
+        let collected = tokio::time::timeout(limits.reply_timeout, collected)
+            .await
+            .map_err(|_| SendError::TimedOut(limits.reply_timeout))?
+            .map_err(|error| SendError::Broken(root(error.as_ref())))?;
+        let mut response = Response::new(ReplyBody::whole(collected.to_bytes()));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = headers::client_reply(parts.headers);
+        Ok(response)
     }
 }
 
@@ -321,8 +349,8 @@ fn new_session_id() -> Result<HeaderValue, Failure> {
     HeaderValue::from_str(&text).map_err(|_| failed())
 }
 
-fn empty(status: StatusCode) -> Response<crate::body::ReplyBody> {
-    let mut response = Response::new(crate::body::ReplyBody::empty());
+fn empty(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = status;
     response
 }

@@ -68,8 +68,6 @@ pub(crate) struct Progress {
     pub(crate) messages: u64,
     /// An event id was seen: the client may ask for the rest on another connection.
     pub(crate) resumable: bool,
-    /// Something came that was not a valid message.
-    pub(crate) malformed: bool,
 }
 
 impl Exchange<'_> {
@@ -143,8 +141,7 @@ impl Exchange<'_> {
         Pass::Withhold
     }
 
-    fn withhold(&mut self, what: &str) -> Pass {
-        self.progress.malformed = true;
+    fn withhold(&self, what: &str) -> Pass {
         let call = self.asked.as_ref().map(|a| a.call.to_string());
         tracing::warn!(call, server = %self.pipeline.server, "withheld from the client: {what}");
         Pass::Withhold
@@ -168,7 +165,7 @@ impl Exchange<'_> {
     }
 
     /// Whether the client cancelled this call by a message of its own.
-    fn take_cancellation(&self) -> bool {
+    pub(crate) fn take_cancellation(&self) -> bool {
         match (&self.session, &self.call.id) {
             (Some(session), Some(id)) => session.was_cancelled(id),
             _ => false,

@@ -8,7 +8,7 @@ use crate::client::ClientEnd;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::pipeline::{Admitted, Credentials, Received, known};
-use crate::refusal::{Cause, Refusal};
+use crate::refusal::{Cause, Refusal, json_response};
 use bytes::Bytes;
 use event::Transport;
 use http::{Method, Request, Response, StatusCode};
@@ -140,11 +140,13 @@ async fn answer(
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
     exchanges.spawn(async move { gateway.exchange(request, origin, client).await });
-    answer.await.unwrap_or_else(|_| {
-        let mut response = Response::new(ReplyBody::empty());
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-    })
+    answer.await.unwrap_or_else(|_| stopping())
+}
+
+/// The answer of an exchange that was ended before it had one.
+fn stopping() -> Response<ReplyBody> {
+    let message = mcp::build::error_response(None, 50_302, "the gateway is stopping", None);
+    json_response(StatusCode::SERVICE_UNAVAILABLE, Bytes::from(message))
 }
 
 /// Everything beside the MCP endpoint: a health check for load balancers.

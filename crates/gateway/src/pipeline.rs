@@ -365,7 +365,12 @@ pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Act
         resource: call.map(|c| c.resource.clone()),
         client: call.and_then(|c| c.client.clone()),
         protocol: call.and_then(|c| c.revision.as_ref()).map(|r| event::bounded(r.name(), 32)),
-        session: received.session_id.as_deref().map(crate::session::handle_digest),
+        // Stateless revisions ignore the session header, and so does the record.
+        session: received
+            .session_id
+            .as_deref()
+            .filter(|_| !call.is_some_and(Call::is_modern))
+            .map(crate::session::handle_digest),
         request_bytes: length(&received.raw),
         id: call.and_then(|c| c.id.clone()),
     }

@@ -238,11 +238,12 @@ impl Exchange<'_> {
     pub(crate) async fn fail(mut self, client: ClientEnd, failure: &Failure) {
         self.end_unopened_program().await;
         let Some(asked) = self.asked.take() else { return };
+        let status = if self.take_cancellation() { Status::Cancelled } else { failure.status };
         let ending = Ending {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
-            ..Ending::new(failure.status)
+            ..Ending::new(status)
         };
         tracing::warn!(call = %asked.call, server = %self.pipeline.server, "{}", failure.message);
         let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await;

@@ -50,10 +50,11 @@ fn every_call_that_the_server_saw_is_on_record_after_a_kill() {
     println!("COUNTERSIGN_CRASH_SEED={seed}");
     allow_open_files().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(crash_again_and_again(seed)).unwrap();
+    println!("{}", runtime.block_on(crash_again_and_again(seed)).unwrap());
 }
 
-async fn crash_again_and_again(seed: u64) -> anyhow::Result<()> {
+/// The whole run; returns what it did in one line.
+async fn crash_again_and_again(seed: u64) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
     let mut random = Random::new(seed);
     let upstream = Upstream::start(IN_FLIGHT_MIN, Random::new(random.next())).await?;
@@ -71,14 +72,14 @@ async fn crash_again_and_again(seed: u64) -> anyhow::Result<()> {
         done.context("took too long").flatten().with_context(|| format!("round {round}"))?;
     }
     let trail = Trail::read(&crashes.site.search()?)?;
-    println!(
+    crashes.known.check(&trail, crashes.numbers.load(Ordering::Relaxed))?;
+    Ok(format!(
         "{ROUNDS} kills: {} calls seen by the server; on record: {} asked, {} answered, {} in doubt",
         crashes.known.seen.len(),
         trail.asked.len(),
         trail.answered.len(),
         trail.in_doubt.len()
-    );
-    crashes.known.check(&trail, crashes.numbers.load(Ordering::Relaxed))
+    ))
 }
 
 struct Crashes {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 /// Variable that sets the seed.
 const SEED: &str = "COUNTERSIGN_CRASH_SEED";
 
-/// A generator (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
+/// A generator (`SplitMix64`: Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
 pub(super) struct Random(u64);
 
 impl Random {
