@@ -72,10 +72,13 @@ fn check_prefix(damage: &Damage, log: &Log, recovered: Recovered) -> u64 {
 /// The tiles are taken as they are; where they are untouched, so is what is read from them.
 fn check_reader(damage: &Damage, log: &Log, count: u64) {
     let sample = damage.sample;
-    let untouched = sample
+    let tiles_are_untouched = sample
         .files
         .iter()
         .all(|(path, bytes)| !path.starts_with("tile/") || damage.files.get(path) == Some(bytes));
+    // The crash came before the tiles of the last checkpoint were written.
+    let has_tiles = sample.closed || Some(&damage.files["checkpoint"]) != sample.notes.last();
+    let untouched = tiles_are_untouched && has_tiles;
     let mut reader = log.reader();
     for at in [0, count / 2, count.saturating_sub(1), count] {
         let entry = reader.entry(at);

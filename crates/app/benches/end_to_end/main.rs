@@ -118,7 +118,9 @@ fn measure(settings: &Settings) -> anyhow::Result<()> {
                 cell.push(round);
             }
         }
-        rows.extend(targets.iter().zip(cells).map(|(t, cell)| Row::new(t.name, concurrency, cell)));
+        rows.extend(
+            targets.iter().zip(&cells).map(|(t, cell)| Row::new(t.name, concurrency, cell)),
+        );
     }
     println!("- load average after: {}\n", machine::load_average()?);
     print!("{}", report::table(&rows));

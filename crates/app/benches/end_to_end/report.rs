@@ -16,7 +16,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The medians over its rounds.
-    pub(crate) fn new(name: &'static str, concurrency: usize, rounds: Vec<Round>) -> Self {
+    pub(crate) fn new(name: &'static str, concurrency: usize, rounds: &[Round]) -> Self {
         let median = |of: fn(&Round) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(of).collect();
             values.sort_by(f64::total_cmp);

@@ -8,8 +8,7 @@ fn parse(text: &str) -> Result<Config, Vec<String>> {
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
-const SMALL: &str =
-    "[gateway]\nname = \"gw\"\n[server]\nname = \"crm\"\nurl = \"http://127.0.0.1:1/mcp\"\n";
+const SMALL: &str = "[gateway]\nname = \"gw\"\n[server]\nname = \"crm\"\nurl = \"http://127.0.0.1:1/mcp\"\n[identity]\nallow_anonymous = true\n";
 
 #[test]
 fn a_small_file_gets_the_documented_defaults() {
@@ -73,7 +72,7 @@ fn broken_syntax_is_reported_with_its_place() {
 #[test]
 fn a_command_gets_only_the_environment_it_was_given() {
     let text = "[gateway]\nname = \"gw\"\n[server]\nname = \"fs\"\ncommand = [\"srv\", \"-x\"]\n\
-                inherit_environment = []\nenvironment = { A = \"1\" }\ndirectory = \"d\"\n";
+                inherit_environment = []\nenvironment = { A = \"1\" }\ndirectory = \"d\"\n[identity]\nallow_anonymous = true\n";
     let Some(Server::Stdio(command)) = parse(text).unwrap().server else { panic!("no command") };
     assert_eq!(command.arguments, ["-x"]);
     assert_eq!(command.environment, [("A".to_owned(), "1".to_owned())]);
