@@ -61,7 +61,7 @@ impl Site {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let file = directory.join("countersign.toml");
         let text = std::fs::read_to_string(&file)?;
-        let (text, _) = text.split_once("[[identity.api_key]]").context("no key in the file")?;
+        let (text, _) = text.split_once("[identity]").context("no identity in the file")?;
         let answers = format!("\"{address}\"\nanswers = \"{answers}\"");
         let text = text.replace("\"127.0.0.1:8700\"", &answers);
         let identity = format!(
