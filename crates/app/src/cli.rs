@@ -44,13 +44,20 @@ pub(crate) enum Command {
     /// Find calls in a log: who called what, whether it was allowed, what came out.
     #[command(after_help = SEARCH_HELP)]
     Search(Search),
-    /// Check a log offline: every byte, every hash, every signature.
-    #[command(after_help = VERIFY_HELP)]
-    Verify(Verify),
+    /// Check a log, or receipts of it, offline: every byte, every hash, every signature.
+    Verify(Box<verify::command::Arguments>),
     /// Work with policies.
     Policy(Policy),
-    /// Make keys.
+    /// Make keys, and say what a log's keys are.
     Keys(Keys),
+    /// Look after a log: retention, holds, a new log after a loss.
+    Log(LogArguments),
+    /// Prove that one entry is in a log: a receipt to keep and to give away.
+    #[command(after_help = crate::receipt::HELP)]
+    Receipt(crate::receipt::Receipt),
+    /// Be a witness of other people's logs (C2SP tlog-witness).
+    #[command(after_help = crate::witness::HELP)]
+    Witness(crate::witness::Witness),
     /// Play a short scenario with real MCP messages on this machine and show its trail.
     #[command(
         after_help = "Needs no network and nothing installed. Without --data everything is made in a temporary\ndirectory and removed at the end."
@@ -182,38 +189,6 @@ pub(crate) enum DecisionArgument {
     Forbid,
 }
 
-const VERIFY_HELP: &str = "\
-Needs no network and trusts nothing in the directory when --key is given. A log that is being written
-can be verified too, up to its last complete batch.
-
-Exit status:
-  0   the log verifies whole
-  1   the check could not be made (wrong arguments, no permission)
-  10  something was altered
-  11  entries are missing at the end, or the log is older than the checkpoint given
-  12  a signature or key is not the expected one
-  13  the log ends in an unfinished write: open it with `serve` to recover, then verify again
-  14  a file is missing
-  15  this is not a log, or it cannot be read
-  16  the entries are intact but their content is not: not events, or answers without questions";
-
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// Directory of the log.
-    #[arg(value_name = "LOG_DIR")]
-    pub(crate) log: PathBuf,
-    /// A checkpoint that you kept: the log must still contain everything it covers.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// The log's verifier key that you kept, instead of the one in the directory.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// The result as one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// Arguments of `policy`.
 #[derive(Debug, Args)]
 pub(crate) struct Policy {
@@ -255,9 +230,15 @@ pub(crate) enum KeysCommand {
         #[arg(long, value_name = "ORIGIN")]
         origin: String,
         /// File for the private key; must not exist.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "pkcs11")]
+        out: Option<PathBuf>,
+        /// Make it in a PKCS#11 token instead, which it never leaves:
+        /// `pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE`.
+        #[arg(long, value_name = "URI", conflicts_with = "out")]
+        pkcs11: Option<String>,
     },
+    #[command(flatten)]
+    Statement(KeyStatement),
     /// Make a static API key for development.
     ///
     /// Prints the key, which is shown only here, and the lines for the configuration.
@@ -266,6 +247,148 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         name: String,
     },
+}
+
+/// What a log says of its own keys. The gateway must not be running: a log has one writer.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyStatement {
+    /// Let another key sign the log beside the present one.
+    Rotate {
+        /// The configuration of the gateway.
+        #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+        config: PathBuf,
+        /// The new private key: a file, or a `pkcs11:` URI.
+        #[arg(long, value_name = "KEY")]
+        new: String,
+    },
+    /// Say that a key signs no more. Another key of the configuration signs this.
+    Retire {
+        /// The configuration of the gateway.
+        #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+        config: PathBuf,
+        /// The key: its eight-digit id or its verifier key line.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+    },
+    /// Say that a key is not to be trusted beyond a size of the log.
+    Revoke {
+        /// The configuration of the gateway.
+        #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+        config: PathBuf,
+        /// The key: its eight-digit id or its verifier key line.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+        /// The last size at which its signature counts: that of a checkpoint you trust.
+        #[arg(long, value_name = "ENTRIES")]
+        size: u64,
+        /// The recovery key that signs this; without it another key of the configuration does.
+        #[arg(long, value_name = "FILE")]
+        with: Option<PathBuf>,
+    },
+    /// Make a recovery key, which revokes others and stays offline. Before any other statement.
+    Recovery {
+        /// The configuration of the gateway.
+        #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+        config: PathBuf,
+        /// File for its private key; must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Show the keys of a log, and for which sizes each counts.
+    List {
+        /// Directory of the log.
+        #[arg(value_name = "LOG_DIR")]
+        log: PathBuf,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArguments {
+    #[command(subcommand)]
+    pub(crate) command: LogCommand,
+}
+
+/// What an operator does to a log. The gateway must not be running: a log has one writer.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Remove entries that the table `[log.retention]` keeps no longer. Proofs stay.
+    Prune(Prune),
+    /// Keep entries whatever their age, as for a legal hold.
+    Hold(Hold),
+    /// Lift a hold.
+    Release(Release),
+    /// Begin a new log that continues one that was lost or went back.
+    Continue(Continue),
+}
+
+/// Arguments of `log prune`.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// The configuration of the gateway.
+    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+    pub(crate) config: PathBuf,
+    /// Only say what would go, and which holds stand.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Arguments of `log hold`.
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// The configuration of the gateway.
+    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+    pub(crate) config: PathBuf,
+    /// Name of the hold, such as the reference of a case.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The first entry to keep.
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// Arguments of `log release`.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The configuration of the gateway.
+    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+    pub(crate) config: PathBuf,
+    /// Name of the hold.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// Arguments of `log continue`.
+#[derive(Debug, Args)]
+pub(crate) struct Continue {
+    /// Directory for the new log; must not exist.
+    #[arg(value_name = "NEW_LOG_DIR")]
+    pub(crate) directory: PathBuf,
+    /// The last checkpoint that is known of the old log: from the high-water file, a witness, or a
+    /// receipt.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: PathBuf,
+    /// The verifier key of the old log.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// File for the private key of the new log; must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key: PathBuf,
+    /// Name of the gateway.
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub(crate) name: String,
+    /// What happened to the old log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 /// Arguments of `demo`.

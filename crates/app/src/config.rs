@@ -1,11 +1,14 @@
 //! The checked configuration: read once, all mistakes reported at once, with their places.
 
 mod file;
+mod log;
 mod reading;
+
+pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
 
 use self::file::File;
 use self::reading::{Mistake, Text};
-use crate::environment;
+use crate::{digest, environment};
 use anyhow::{Context as _, bail};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, Server, Stderr};
 use std::fmt::Write as _;
@@ -16,9 +19,13 @@ use std::time::Duration;
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// SHA-256 of the file, in hex; none when there was no file.
+    pub(crate) sha256: Option<String>,
     pub(crate) gateway_name: String,
     pub(crate) region: Option<String>,
     pub(crate) answers: AnswerDurability,
+    /// Whether results carry the receipt of their call.
+    pub(crate) receipts: bool,
     pub(crate) listener: Listener,
     pub(crate) server_name: String,
     pub(crate) server: Option<Server>,
@@ -29,23 +36,14 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
 }
 
-/// Where the log is and how it is written.
-#[derive(Debug, Clone)]
-pub(crate) struct LogConfig {
-    pub(crate) directory: PathBuf,
-    pub(crate) key: PathBuf,
-    pub(crate) segment_bytes: u64,
-    pub(crate) publish_interval: Duration,
-    pub(crate) free_bytes_min: u64,
-}
-
 impl Config {
     /// Reads and checks a file. Relative paths in it are relative to its directory.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read configuration `{}`", path.display()))?;
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, directory).map_err(|mistakes| report(path, &mistakes))
+        let config = Self::parse(&text, directory).map_err(|mistakes| report(path, &mistakes))?;
+        Ok(Self { sha256: Some(digest::of(text.as_bytes())), ..config })
     }
 
     /// As [`Config::load`], for text.
@@ -95,9 +93,11 @@ impl Checker<'_> {
         }
         let reload = file.policy.reload_interval_ms.unwrap_or(1_000);
         Config {
+            sha256: None,
             gateway_name: self.name("gateway.name", file.gateway.name),
             region: file.gateway.region,
             answers,
+            receipts: file.gateway.receipts,
             listener,
             server_name: self.name("server.name", file.server.name),
             server,
@@ -201,24 +201,6 @@ impl Checker<'_> {
         })
     }
 
-    fn log(&mut self, log: file::Log) -> LogConfig {
-        let segment_bytes = log.segment_bytes.unwrap_or(SEGMENT_BYTES);
-        if !(256 * 1_024..=1 << 32).contains(&segment_bytes) {
-            self.wrong("log.segment_bytes", "must be from 262144 (256 KiB) to 4294967296 (4 GiB)");
-        }
-        let publish = log.publish_interval_ms.unwrap_or(1_000);
-        if publish == 0 {
-            self.wrong("log.publish_interval_ms", "must be at least 1");
-        }
-        LogConfig {
-            directory: self.path(log.directory.unwrap_or_else(|| "log".into())),
-            key: self.path(log.key.unwrap_or_else(|| "keys/log.key".into())),
-            segment_bytes,
-            publish_interval: Duration::from_millis(publish.max(1)),
-            free_bytes_min: log.free_bytes_min.unwrap_or(FREE_BYTES_MIN),
-        }
-    }
-
     fn limits(&mut self, limits: &file::Limits) -> Limits {
         let base = Limits::default();
         let ms =
@@ -284,8 +266,6 @@ fn hosts_of(address: SocketAddr) -> Vec<String> {
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:8700";
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
-const SEGMENT_BYTES: u64 = 64 << 20;
-const FREE_BYTES_MIN: u64 = 128 << 20;
 /// Bound on numbers of things and bytes in the configuration: a quarter of what 32 bits count.
 const COUNT_MAX: usize = 1 << 30;
 

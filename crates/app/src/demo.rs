@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tlog::verify::Expected;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use verify::{Directory, Options};
 
 const ISSUER: &str = "https://issuer.demo.example";
 /// The port that documentation speaks of; any other is taken when it is in use.
@@ -100,7 +100,7 @@ async fn demo(arguments: &Demo, directory: &Path) -> anyhow::Result<ExitCode> {
     let forger = TokenIssuer::generate(ISSUER, "demo-key-1")?;
     let developer_key = make(directory, &url, &issuer)?;
     let config = Config::load(&directory.join("countersign.toml"))?;
-    let running = Running::start(&config).await?;
+    let running = Running::start(&config, "demo").await?;
     let stop = running.stop.clone();
     let gateway = gateway(&config, &running)?;
     let serving = tokio::spawn(gateway.serve(listener, stop.clone()));
@@ -143,6 +143,8 @@ fn gateway(config: &Config, running: &Running) -> anyhow::Result<Arc<Gateway>> {
         listener: config.listener.clone(),
         limits: config.limits.clone(),
         answers: config.answers,
+        receipts: config.receipts,
+        beside: None,
     })?))
 }
 
@@ -195,9 +197,9 @@ fn show(log: &Path) -> anyhow::Result<()> {
     let records = search::read(&mut Follower::open(log, 0)?, |event| event.call.is_some())?;
     output::line("\nThe trail (who, what, decided by which policy, what came out):\n")?;
     output::line(table::calls(&records))?;
-    let verified = audit::verify(log, &Expected::default(), &mut |_| {})
-        .map_err(|failure| anyhow::anyhow!("log does NOT verify: {failure}"))?;
-    let entries = verified.report.entries;
+    let verified = verify::verify(&Directory::new(log), &Options::default(), &mut ());
+    let verified = verified.map_err(|failure| anyhow::anyhow!("log does NOT verify: {failure}"))?;
+    let entries = verified.entries;
     output::line(format_args!(
         "\nEach call above was on disk before the server saw it; its answer is a second entry.\n\
          log verified: {entries} entries"

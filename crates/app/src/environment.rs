@@ -30,6 +30,15 @@ pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// The file of this program as it runs, to read it: where the system shows that, even if another file
+/// is there by now.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn own_program_file() -> std::io::Result<std::fs::File> {
+    std::fs::File::open("/proc/self/exe").or_else(|_| std::fs::File::open(own_program()?))
+}
+
 /// The filter for log lines, `COUNTERSIGN_LOG`, as in `info,gateway=debug`.
 pub(crate) fn log_filter() -> Option<String> {
     variable("COUNTERSIGN_LOG")

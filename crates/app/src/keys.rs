@@ -1,12 +1,22 @@
 //! `countersign keys`.
 
 use crate::cli::{Keys, KeysCommand};
-use crate::{output, setup};
+use crate::{key_statements, output, setup};
+use anyhow::Context as _;
 use std::process::ExitCode;
 
 pub(crate) fn run(arguments: &Keys) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        KeysCommand::Generate { origin, out } => {
+        KeysCommand::Statement(statement) => return key_statements::run(statement),
+        KeysCommand::Generate { origin, pkcs11: Some(uri), .. } => {
+            let verifier = keys::generate_in_token(&keys::Uri::parse(uri)?, origin)?;
+            output::line(verifier.to_text())?;
+            output::note(
+                "the private key is in the token; name it in the configuration by this URI",
+            );
+        }
+        KeysCommand::Generate { origin, out, pkcs11: None } => {
+            let out = out.as_deref().context("name a file: --out FILE")?;
             let signer = setup::make_key(origin, out)?;
             output::line(signer.verifier().to_text())?;
             output::note(format_args!(

@@ -3,23 +3,34 @@
 
 mod cli;
 mod config;
+mod continuation;
 mod demo;
+mod digest;
 mod environment;
+mod key_statements;
 mod keys;
+mod log_pages;
 mod logging;
+mod opening;
+mod operator;
 mod output;
+mod outside;
 mod policy_check;
 mod progress;
+mod publication;
+mod receipt;
+mod retention;
 mod running;
 mod search;
 mod serve;
 mod setup;
 mod table;
 mod verify;
+mod witness;
 mod wrap;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command};
+use cli::{Cli, Command, LogCommand};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -32,7 +43,15 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Policy(arguments) => policy_check::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Log(arguments) => match &arguments.command {
+            LogCommand::Prune(arguments) => retention::run_prune(arguments),
+            LogCommand::Hold(arguments) => retention::run_hold(arguments),
+            LogCommand::Release(arguments) => retention::run_release(arguments),
+            LogCommand::Continue(arguments) => continuation::run(arguments),
+        },
+        Command::Receipt(arguments) => receipt::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Witness(arguments) => witness::run(&arguments),
         Command::SampleServer => demo::sample::run(),
         Command::Completions { shell } => {
             clap_complete::generate(

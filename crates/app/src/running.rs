@@ -1,8 +1,11 @@
 //! What `serve`, `wrap` and `demo` have in common: the log, the policies, and the tasks beside the call
 //! path. All long-lived tasks stand here; the table is in ARCHITECTURE.md.
 
-use crate::config::{Config, LogConfig};
-use anyhow::{Context as _, bail};
+use crate::config::Config;
+use crate::log_pages::LogPages;
+use crate::publication::{Publication, Witnesses};
+use crate::{digest, environment, opening, operator, outside, retention};
+use anyhow::Context as _;
 use audit::{Clock, Place, Recorder};
 use event::Kind;
 use policy::{Bundle, Engine, Problem, Reload};
@@ -10,7 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tlog::{Log, Recovered, Signer};
+use tlog::{Log, Recovered};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,55 +29,117 @@ pub(crate) struct Running {
     log: Log,
     /// Set when the whole program shall stop.
     pub(crate) stop: CancellationToken,
+    /// The published log over HTTP, when it is served.
+    pages: Option<Arc<LogPages>>,
+    /// Publishes; comes back for the last checkpoint.
+    publishing: Option<JoinHandle<Publication>>,
     tasks: TaskTracker,
     tasks_stop: CancellationToken,
 }
 
 impl Running {
     /// Opens log and policies, records what the last run left open, and starts the tasks.
-    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+    /// `command` is what the program was told to do.
+    pub(crate) async fn start(config: &Config, command: &str) -> anyhow::Result<Self> {
+        let program = tokio::task::spawn_blocking(program_sha256);
         let bundle = load_policies(&config.policy_directory)?;
         let clock = Clock::start();
         let queue_entries = config.limits.calls_max * 2 + QUEUE_MARGIN;
-        let (log, recovered) = open_log(&config.log, clock, queue_entries)?;
+        let (log, recovered) = opening::open(&config.log, clock, queue_entries)?;
+        let witnesses = config.log.witness.as_ref().map(Witnesses::new).transpose()?;
+        if let Some(witnesses) = &witnesses {
+            witnesses.check_start(&log).await?;
+        }
         let place = Place { gateway: config.gateway_name.clone(), region: config.region.clone() };
         let recorder = Recorder::new(log.clone(), place, clock);
-        let running = Self {
+        let mut running = Self {
             recorder,
             policy: Arc::new(Engine::new(bundle)),
             log,
             stop: CancellationToken::new(),
+            pages: None,
+            publishing: None,
             tasks: TaskTracker::new(),
             tasks_stop: CancellationToken::new(),
         };
-        running.record_start(config, &recovered).await?;
-        running.tasks.spawn(publish(
-            running.log.clone(),
-            config.log.publish_interval,
-            running.tasks_stop.clone(),
-            running.stop.clone(),
-        ));
-        if let Some(interval) = config.policy_reload {
-            running.tasks.spawn(watch_policies(
-                Arc::clone(&running.policy),
-                running.recorder.clone(),
-                (config.policy_directory.clone(), interval),
-                running.tasks_stop.clone(),
-            ));
-        }
-        running.tasks.close();
+        let mut details = BTreeMap::from([("command".to_owned(), command.to_owned())]);
+        details.extend(program.await?.map(|sha256| ("binary_sha256".to_owned(), sha256)));
+        running.record_start(config, details, &recovered).await?;
+        running.start_tasks(config, witnesses).await?;
         Ok(running)
     }
 
-    async fn record_start(&self, config: &Config, recovered: &Recovered) -> anyhow::Result<()> {
-        let in_doubt = self.recorder.recover(recovered).await?;
-        if in_doubt > 0 {
-            tracing::warn!(in_doubt, "the last run did not end in order: calls are in doubt");
+    /// The pages of the log, to be served beside the MCP endpoint.
+    pub(crate) fn pages(&self) -> Option<Arc<LogPages>> {
+        self.pages.clone()
+    }
+
+    /// Starts the tasks beside the call path.
+    async fn start_tasks(
+        &mut self,
+        config: &Config,
+        witnesses: Option<Witnesses>,
+    ) -> anyhow::Result<()> {
+        let (log, recorder) = (&self.log, &self.recorder);
+        let stop = || self.tasks_stop.clone();
+        self.tasks.spawn(heartbeat(recorder.clone(), config.log.heartbeat_interval, stop()));
+        let publication = Publication::new(log.clone(), recorder.clone(), witnesses);
+        let publishing = publication.run(config.log.publish_interval, stop(), self.stop.clone());
+        self.publishing = Some(tokio::spawn(publishing));
+        if let Some(interval) = config.policy_reload {
+            self.tasks.spawn(watch_policies(
+                Arc::clone(&self.policy),
+                recorder.clone(),
+                (config.policy_directory.clone(), interval),
+                stop(),
+            ));
         }
-        let mut details = self.policy_details();
+        if let Some(tsa) = &config.log.tsa {
+            let stamper = outside::stamper(tsa, &config.log.directory, log, recorder)?;
+            self.tasks.spawn(outside::stamp(stamper, tsa.interval, stop()));
+        }
+        if let Some(s3) = &config.log.s3 {
+            let anchor = outside::anchor(s3, &config.log, recorder).await?;
+            self.tasks.spawn(outside::copy(anchor, s3.interval, stop()));
+        }
+        if let Some(http) = &config.log.http {
+            let key = opening::keys(&config.log)?.into_iter().next();
+            let readers = http.readers.clone();
+            let pages = LogPages::new(&config.log.directory, readers, key, recorder);
+            self.tasks.spawn(Arc::clone(&pages).record_reads(stop()));
+            self.pages = Some(pages);
+        }
+        if let Some(rules) = config.log.retention.as_ref().filter(|rules| rules.prune) {
+            let parts = (config.log.directory.clone(), rules.clone());
+            self.tasks.spawn(retention::keep_pruned(
+                (log.clone(), recorder.clone()),
+                parts,
+                stop(),
+            ));
+        }
+        self.tasks.close();
+        Ok(())
+    }
+
+    /// Begins the run on record, and ends what the run before it left open.
+    async fn record_start(
+        &self,
+        config: &Config,
+        mut details: BTreeMap<String, String>,
+        recovered: &Recovered,
+    ) -> anyhow::Result<()> {
+        details.extend(self.policy_details());
+        details.extend(config.sha256.clone().map(|sha256| ("config_sha256".to_owned(), sha256)));
+        let heartbeat_s = config.log.heartbeat_interval.as_secs();
+        details.insert("epoch_key".to_owned(), operator::epoch_key(&self.log));
+        details.insert("heartbeat_s".to_owned(), heartbeat_s.to_string());
         details.insert("server".to_owned(), config.server_name.clone());
         details.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-        self.recorder.notice(Kind::GatewayStarted, details).await?;
+        self.recorder.begin(details).await?;
+        let in_doubt = self.recorder.recover(recovered).await?;
+        if in_doubt > 0 {
+            tracing::warn!(in_doubt, "the last run left calls without an end: they are in doubt");
+        }
         Ok(())
     }
 
@@ -89,7 +155,13 @@ impl Running {
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         self.tasks_stop.cancel();
         self.tasks.wait().await;
-        let recorded = self.recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await;
+        let recorded = self.recorder.end().await;
+        if let Some(publishing) = self.publishing {
+            // The last checkpoint is for the witnesses too; the log closes without them if need be.
+            if let Err(error) = publishing.await?.round().await {
+                tracing::error!("the last checkpoint could not be published: {error:#}");
+            }
+        }
         let log = self.log;
         let closed = tokio::task::spawn_blocking(move || log.close()).await?;
         recorded.context("the end of this run is not on record")?;
@@ -109,70 +181,23 @@ fn load_policies(directory: &Path) -> anyhow::Result<Bundle> {
     })
 }
 
-fn open_log(
-    config: &LogConfig,
-    clock: Clock,
-    queue_entries: usize,
-) -> anyhow::Result<(Log, Recovered)> {
-    let directory = &config.directory;
-    if !directory.exists() {
-        bail!(
-            "there is no log in `{}`: `countersign init` makes one; a log is never made silently",
-            directory.display()
-        );
-    }
-    let key = read_key(&config.key)?;
-    let mut log = tlog::Config::new(Arc::new(move || clock.now().unix_ms()));
-    log.segment_bytes = config.segment_bytes;
-    log.free_bytes_min = config.free_bytes_min;
-    log.queue_entries = queue_entries;
-    tracing::info!(directory = %directory.display(), "reading the log");
-    Log::open(directory, key, log)
-        .with_context(|| format!("cannot open the log in `{}`", directory.display()))
+/// SHA-256 of the program's own file; it is of use to an auditor, and nothing rests on it.
+fn program_sha256() -> Option<String> {
+    let read = environment::own_program_file().and_then(digest::of_all);
+    read.inspect_err(|error| tracing::warn!(%error, "the program's own file cannot be read")).ok()
 }
 
-fn read_key(path: &Path) -> anyhow::Result<Signer> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the log's private key `{}`", path.display()))?;
-    Signer::from_text(text.trim_end())
-        .with_context(|| format!("`{}` is not a private key of a log", path.display()))
-}
-
-/// Publishes checkpoints on a cadence and looks after the log while nothing is written. A log that
-/// stopped stops the program: nothing could be recorded any more.
-async fn publish(
-    log: Log,
-    interval: Duration,
-    stop: CancellationToken,
-    program: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(interval);
+/// Says on record that the gateway is there, and how much it has recorded.
+async fn heartbeat(recorder: Recorder, interval: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let publisher = log.clone();
-        let published = tokio::task::spawn_blocking(move || {
-            publisher.health().and_then(|()| publisher.publish())
-        });
-        match published.await {
-            Ok(Ok(Some(checkpoint))) => {
-                tracing::debug!(size = checkpoint.size, "checkpoint published");
-            }
-            Ok(Ok(None)) => {}
-            Ok(Err(error @ tlog::Error::Poisoned { .. })) => {
-                tracing::error!(%error, "the audit log has stopped; no more calls are served");
-                program.cancel();
-                return;
-            }
-            Ok(Err(error)) => tracing::error!(%error, "no checkpoint could be published"),
-            Err(error) => {
-                tracing::error!(%error, "the checkpoint publisher failed");
-                program.cancel();
-                return;
-            }
+        if let Err(error) = recorder.heartbeat().await {
+            tracing::error!(%error, "a heartbeat could not be put on record");
         }
     }
 }

@@ -26,8 +26,9 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {address} (`gateway.listen`)"))?;
     let mut signals = StopSignals::new()?;
-    let running = Running::start(config).await?;
+    let running = Running::start(config, "serve").await?;
     warm_up(&verifier, &running).await;
+    let pages = running.pages();
     let gateway = Arc::new(Gateway::new(Parts {
         recorder: running.recorder.clone(),
         identity: verifier,
@@ -37,6 +38,8 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         listener: config.listener.clone(),
         limits: config.limits.clone(),
         answers: config.answers,
+        receipts: config.receipts,
+        beside: pages.map(|pages| pages as _),
     })?);
     let path = &config.listener.path;
     tracing::info!(server = %config.server_name, "serving MCP on http://{address}{path}");

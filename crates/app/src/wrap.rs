@@ -65,7 +65,7 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
         bail!("name the server's command after `--`");
     };
     let mut signals = StopSignals::new()?;
-    let running = Running::start(config).await?;
+    let running = Running::start(config, "wrap").await?;
     let stop = running.stop.clone();
     let signal_stop = stop.clone();
     tokio::spawn(async move {
@@ -115,9 +115,11 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
         ));
     }
     Ok(Config {
+        sha256: None,
         gateway_name: format!("wrap-{}", arguments.name),
         region: None,
         answers: AnswerDurability::NextCommit,
+        receipts: false,
         listener: Listener {
             address: ([127, 0, 0, 1], 0).into(),
             path: "/mcp".to_owned(),
@@ -127,11 +129,9 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
         server_name: arguments.name.clone(),
         server: None,
         log: LogConfig {
-            directory: directory.join("log"),
-            key: directory.join("keys").join("log.key"),
             segment_bytes: SEGMENT_BYTES,
-            publish_interval: Duration::from_secs(1),
             free_bytes_min: 64 << 20,
+            ..LogConfig::plain(&directory.join("log"), &directory.join("keys").join("log.key"))
         },
         policy_directory: directory.join("policy"),
         policy_reload: Some(Duration::from_secs(1)),

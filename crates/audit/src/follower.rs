@@ -37,12 +37,14 @@ pub enum FollowError {
 }
 
 impl Follower {
-    /// Follows the log in `directory` from entry `cursor` on, which need not exist yet.
+    /// Follows the log in `directory` from entry `cursor` on, which need not exist yet; from the first
+    /// entry that is kept, when `cursor` was pruned.
     ///
     /// # Errors
     /// When there is no log or it cannot be read.
     pub fn open(directory: &Path, cursor: u64) -> Result<Self, FollowError> {
-        Ok(Self { entries: Reader::open(directory)?.entries(cursor)? })
+        let reader = Reader::open(directory)?;
+        Ok(Self { entries: reader.entries(cursor.max(reader.minimum()?))? })
     }
 
     /// Index of the next entry.

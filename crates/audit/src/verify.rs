@@ -1,7 +1,8 @@
 //! The whole log, checked offline: its bytes by `tlog`, its content here, in one pass.
 
+use crate::completeness::Completeness;
 use crate::pairing::Pairing;
-use event::{Event, Kind};
+use event::{Event, Kind, LeafHash};
 use std::path::Path;
 use tlog::verify::{Expected, Failure, Observer, Progress, Report};
 
@@ -35,14 +36,19 @@ pub struct EventCounts {
 ///
 /// # Errors
 /// The first thing that is wrong: with the bytes, or with an entry that is no event in canonical form
-/// or does not fit those before it.
+/// or does not fit those before it: a gap in a sequence, an answer without its question, a run without
+/// its beginning or with other counts than it says.
 pub fn verify(
     directory: &Path,
     expected: &Expected,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verified, Failure> {
-    let mut content =
-        Content { pairing: Pairing::default(), counts: EventCounts::default(), progress };
+    let mut content = Content {
+        pairing: Pairing::default(),
+        completeness: Completeness::default(),
+        counts: EventCounts::default(),
+        progress,
+    };
     let report = tlog::verify::verify(directory, expected, &mut content)?;
     content.counts.open = content.pairing.open_calls();
     Ok(Verified { report, counts: content.counts })
@@ -50,6 +56,7 @@ pub fn verify(
 
 struct Content<'p> {
     pairing: Pairing,
+    completeness: Completeness,
     counts: EventCounts,
     progress: &'p mut dyn FnMut(Progress),
 }
@@ -58,6 +65,8 @@ impl Observer for Content<'_> {
     fn entry(&mut self, index: u64, entry: &[u8]) -> Result<(), String> {
         let event = Event::decode_strict(entry).map_err(|error| error.to_string())?;
         self.pairing.take(index, &event)?;
+        let leaf = LeafHash(*tlog::leaf_hash(entry).as_bytes());
+        self.completeness.take(index, &event, leaf)?;
         let count = match event.kind {
             Kind::CallAsked => &mut self.counts.asked,
             Kind::CallAnswered => &mut self.counts.answered,

@@ -1,6 +1,7 @@
 //! Canonical bytes of an event (RFC 8785 by construction) and back.
 
-use crate::{Event, SCHEMA_VERSION};
+use crate::{Event, SCHEMA_VERSION, Sequence};
+use serde::Serialize;
 
 /// Most bytes an encoded event may have: the limit of a C2SP tlog-tiles entry (16-bit length).
 pub const ENTRY_BYTES_MAX: usize = 65_535;
@@ -36,17 +37,57 @@ pub enum DecodeError {
     NotCanonical,
 }
 
+/// An event that is encoded but for its sequence. The one who numbers events does so one after the
+/// other; this leaves as little as possible to be done meanwhile.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The fields before `sequence`, with room for it.
+    head: Vec<u8>,
+    /// The fields after it.
+    tail: Vec<u8>,
+}
+
+impl Draft {
+    /// The canonical bytes of the event at this place in its sequence.
+    ///
+    /// # Errors
+    /// When they exceed [`ENTRY_BYTES_MAX`].
+    pub fn at(self, sequence: &Sequence) -> Result<Vec<u8>, EncodeError> {
+        let Self { head: mut bytes, tail } = self;
+        bytes.extend_from_slice(SEQUENCE_KEY);
+        serde_json::to_writer(&mut bytes, sequence)?;
+        bytes.push(b',');
+        bytes.extend_from_slice(&tail);
+        checked(bytes)
+    }
+}
+
 impl Event {
+    /// The event without its sequence, which is added at the moment of recording; one that is already
+    /// there is left out.
+    ///
+    /// # Errors
+    /// When a value has no JSON form.
+    pub fn draft(&self) -> Result<Draft, EncodeError> {
+        let mut head = Vec::with_capacity(DRAFT_BYTES);
+        serde_json::to_writer(&mut head, self)?;
+        let mut tail = serde_json::to_vec(&Tail { session: self.session.as_deref(), v: self.v })?;
+        tail.remove(0);
+        let mut end = head.len().saturating_sub(tail.len());
+        if let Some(sequence) = &self.sequence {
+            end = end.saturating_sub(SEQUENCE_KEY.len() + serde_json::to_vec(sequence)?.len() + 1);
+        }
+        head.truncate(end);
+        head.reserve(SEQUENCE_BYTES_MAX + tail.len());
+        Ok(Draft { head, tail })
+    }
+
     /// The canonical bytes, as stored and hashed.
     ///
     /// # Errors
     /// When they exceed [`ENTRY_BYTES_MAX`].
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let bytes = serde_json::to_vec(self)?;
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(EncodeError::TooLarge { bytes: bytes.len() });
-        }
-        Ok(bytes)
+        checked(serde_json::to_vec(self)?)
     }
 
     /// Reads an event; fields unknown to this version are ignored, as changes are additive.
@@ -74,6 +115,21 @@ impl Event {
     }
 }
 
+/// The fields of an event that stand after `sequence`.
+#[derive(Serialize)]
+struct Tail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    v: u32,
+}
+
+fn checked(bytes: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+    if bytes.len() > ENTRY_BYTES_MAX {
+        return Err(EncodeError::TooLarge { bytes: bytes.len() });
+    }
+    Ok(bytes)
+}
+
 /// `text`, cut to at most `bytes_max` bytes at a character boundary; a cut is marked by a final `…`
 /// within the limit.
 #[must_use]
@@ -92,6 +148,14 @@ pub fn bounded(text: &str, bytes_max: usize) -> String {
     cut.push('…');
     cut
 }
+
+const SEQUENCE_KEY: &[u8] = b"\"sequence\":";
+
+/// Most bytes that a sequence takes with its key: 20 digits, 64 digits, 36 digits, and names.
+const SEQUENCE_BYTES_MAX: usize = 192;
+
+/// Bytes that hold most events without growing.
+const DRAFT_BYTES: usize = 1_536;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The event itself: one structure for every kind, with constructors that demand what each kind must
 //! hold. Fields stand in sorted order; that order is the canonical encoding.
 
-use crate::{Actor, Decision, Outcome, Refusal, Resource, Time};
+use crate::{Actor, Decision, Kind, Outcome, Refusal, Resource, Sequence, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -24,56 +24,6 @@ impl std::fmt::Display for CallId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
-
-/// What an event reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// A call was answered, or its end is otherwise known.
-    #[serde(rename = "call.answered")]
-    CallAnswered,
-    /// A call was identified and permitted, and is about to be passed on.
-    #[serde(rename = "call.asked")]
-    CallAsked,
-    /// Found at start: a call was passed on before a crash and its end is unknown.
-    #[serde(rename = "call.in-doubt")]
-    CallInDoubt,
-    /// A call was refused by the gateway; it went nowhere.
-    #[serde(rename = "call.refused")]
-    CallRefused,
-    /// A gateway began to serve.
-    #[serde(rename = "gateway.started")]
-    GatewayStarted,
-    /// A gateway ended in an orderly way.
-    #[serde(rename = "gateway.stopped")]
-    GatewayStopped,
-    /// The log was opened after an unclean end; what was found is in `details`.
-    #[serde(rename = "log.recovered")]
-    LogRecovered,
-    /// Another policy set became active.
-    #[serde(rename = "policy.changed")]
-    PolicyChanged,
-    /// A policy set was offered and refused; the active one stayed.
-    #[serde(rename = "policy.rejected")]
-    PolicyRejected,
-}
-
-impl Kind {
-    /// The word used in events, searches and on screen.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CallAnswered => "call.answered",
-            Self::CallAsked => "call.asked",
-            Self::CallInDoubt => "call.in-doubt",
-            Self::CallRefused => "call.refused",
-            Self::GatewayStarted => "gateway.started",
-            Self::GatewayStopped => "gateway.stopped",
-            Self::LogRecovered => "log.recovered",
-            Self::PolicyChanged => "policy.changed",
-            Self::PolicyRejected => "policy.rejected",
-        }
-    }
-}
 
 /// Which way a call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -184,6 +134,10 @@ pub struct Event {
     /// What was touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
+    /// Its place among the events of its sequence. Only who writes the log knows it: what is here when
+    /// an event is handed over to be recorded does not count ([`Event::draft`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<Sequence>,
     /// `sha256:` and the first 32 hex digits of the digest of the session id, which itself can work
     /// like a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -330,6 +284,12 @@ impl Event {
         }
     }
 
+    /// The end of a session; `session` is the digest of its id.
+    #[must_use]
+    pub fn session_ended(stamp: Stamp, session: String) -> Self {
+        Self { session: Some(session), ..Self::bare(stamp, Kind::SessionEnded) }
+    }
+
     /// Something that happened to the gateway itself; `details` keys must be ASCII.
     #[must_use]
     pub fn notice(stamp: Stamp, kind: Kind, details: BTreeMap<String, String>) -> Self {
@@ -353,6 +313,7 @@ impl Event {
             protocol: None,
             refusal: None,
             resource: None,
+            sequence: None,
             session: None,
             v: SCHEMA_VERSION,
         }

@@ -4,17 +4,21 @@ mod actor;
 mod decision;
 mod encode;
 mod event;
+mod kind;
 mod outcome;
 mod resource;
+mod sequence;
 mod time;
 
 pub use actor::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
 pub use decision::{Basis, Decision, Effect};
-pub use encode::{DecodeError, ENTRY_BYTES_MAX, EncodeError, bounded};
+pub use encode::{DecodeError, Draft, ENTRY_BYTES_MAX, EncodeError, bounded};
 pub use event::{
-    Answered, Asked, CallId, ClaimedClient, Direction, Environment, Event, EventId, Kind, Payload,
+    Answered, Asked, CallId, ClaimedClient, Direction, Environment, Event, EventId, Payload,
     Refused, SCHEMA_VERSION, Stamp, Transport,
 };
+pub use kind::Kind;
 pub use outcome::{Outcome, OutcomeClass, Refusal, Status};
 pub use resource::{MethodClass, Resource, ResourceKind};
+pub use sequence::{LeafHash, Sequence};
 pub use time::Time;

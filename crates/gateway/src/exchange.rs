@@ -16,9 +16,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What becomes of a message on its way to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pass {
     On,
+    /// It goes on with this receipt of its call in it.
+    With(String),
     Withhold,
 }
 
@@ -104,7 +106,7 @@ impl Exchange<'_> {
                 ..ending_of(response, raw)
             };
             self.pipeline.answered(&asked, &ending, self.pipeline.answers).await?;
-            return Ok(Pass::On);
+            return Ok(self.receipt(&asked).map_or(Pass::On, Pass::With));
         }
         let earlier = response.id.as_ref().zip(self.session.as_ref());
         if let Some(asked) = earlier.and_then(|(id, session)| session.take_open(id)) {
@@ -139,6 +141,11 @@ impl Exchange<'_> {
             tracing::warn!(%error, "server could not be told that its call was refused");
         }
         Pass::Withhold
+    }
+
+    /// The receipt of a call, where results carry one.
+    pub(crate) fn receipt(&self, asked: &Asked) -> Option<String> {
+        self.pipeline.receipts.then(|| asked.receipt.to_json())
     }
 
     fn withhold(&self, what: &str) -> Pass {

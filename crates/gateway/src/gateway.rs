@@ -1,5 +1,6 @@
 //! The gateway as a whole: what it is made of, how it starts and how it stops.
 
+use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, Server};
 use crate::pipeline::Pipeline;
 use crate::session::Sessions;
@@ -38,6 +39,11 @@ pub struct Parts {
     pub limits: Limits,
     /// When the record of an answer must be durable.
     pub answers: AnswerDurability,
+    /// Whether results carry the receipt of their call in `_meta`; off where answers must not change by
+    /// a byte.
+    pub receipts: bool,
+    /// What else is served on this address.
+    pub beside: Option<Arc<dyn Beside>>,
 }
 
 /// A gateway in front of one MCP server.
@@ -47,6 +53,7 @@ pub struct Gateway {
     pub(crate) identity: Arc<Verifier>,
     pub(crate) upstream: Upstream,
     pub(crate) listener: Listener,
+    pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) exchanges: TaskTracker,
     /// Set when the gateway begins to stop: streams that would stay open for ever end now.
@@ -61,8 +68,18 @@ impl Gateway {
     /// # Errors
     /// When the upstream URL cannot be used.
     pub fn new(parts: Parts) -> Result<Self, BadUpstream> {
-        let Parts { recorder, identity, policy, server_name, server, listener, limits, answers } =
-            parts;
+        let Parts {
+            recorder,
+            identity,
+            policy,
+            server_name,
+            server,
+            listener,
+            limits,
+            answers,
+            receipts,
+            beside,
+        } = parts;
         let upstream = match server {
             Server::Http { url } => Upstream::Http(HttpUpstream::new(&url, &limits)?),
             Server::Stdio(command) => {
@@ -75,11 +92,20 @@ impl Gateway {
             identity,
             upstream,
             listener,
+            beside,
             calls: Arc::new(Semaphore::new(limits.calls_max)),
             exchanges: TaskTracker::new(),
             soft_stop: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
-            pipeline: Pipeline { recorder, policy, sessions, server: server_name, limits, answers },
+            pipeline: Pipeline {
+                recorder,
+                policy,
+                sessions,
+                server: server_name,
+                limits,
+                answers,
+                receipts,
+            },
         })
     }
 

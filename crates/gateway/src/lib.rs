@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod asked;
+mod beside;
 mod body;
 mod call;
 mod carry;
@@ -20,6 +21,7 @@ mod source;
 mod upstream;
 mod wrap;
 
+pub use beside::{Answering, Beside, RequestHead};
 pub use gateway::{Gateway, Parts};
 pub use upstream::http::BadUpstream;
 pub use upstream::process::SpawnError;

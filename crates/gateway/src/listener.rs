@@ -134,7 +134,7 @@ async fn answer(
     origin: Origin,
 ) -> Response<ReplyBody> {
     if request.uri().path() != gateway.listener.path {
-        return elsewhere(&gateway, &request);
+        return elsewhere(&gateway, request).await;
     }
     let (head, answer) = oneshot::channel();
     let client = ClientEnd::new(head);
@@ -149,9 +149,13 @@ fn stopping() -> Response<ReplyBody> {
     json_response(StatusCode::SERVICE_UNAVAILABLE, Bytes::from(message))
 }
 
-/// Everything beside the MCP endpoint: a health check for load balancers.
-fn elsewhere(gateway: &Gateway, request: &Request<Incoming>) -> Response<ReplyBody> {
-    let (status, text) = match request.uri().path() {
+/// Everything beside the MCP endpoint: what others serve here, and a health check for load balancers.
+async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<ReplyBody> {
+    let (request, _) = request.into_parts();
+    if let Some(answer) = gateway.beside.as_ref().and_then(|beside| beside.answer(&request)) {
+        return answer.await.map(ReplyBody::whole);
+    }
+    let (status, text) = match request.uri.path() {
         "/healthz" => match gateway.health() {
             Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),

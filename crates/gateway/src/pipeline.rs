@@ -29,6 +29,8 @@ pub(crate) struct Pipeline {
     pub(crate) server: String,
     pub(crate) limits: Limits,
     pub(crate) answers: AnswerDurability,
+    /// Whether results carry the receipt of their call.
+    pub(crate) receipts: bool,
 }
 
 /// How a caller can be known.
@@ -93,6 +95,7 @@ impl Pipeline {
         let session = self.enter_session(received, &call, &actor)?;
         let permit = self.decide(received, &call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, &call, &actor, &permit).await?;
+        self.end_again(session.as_deref());
         let asked = asked(received, &actor, permit, receipt);
         Ok(Admitted::Call { call: Box::new(call), asked, session })
     }
@@ -107,6 +110,7 @@ impl Pipeline {
         let session = self.enter_session(received, call, &actor)?;
         let permit = self.decide(received, call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, call, &actor, &permit).await?;
+        self.end_again(session.as_deref());
         Ok((asked(received, &actor, permit, receipt), session))
     }
 
@@ -336,13 +340,23 @@ impl Pipeline {
         })
     }
 
-    /// Ends a session: what still waited in it has no known end, and its program stops.
+    /// Ends a session: what still waited in it has no known end, its own end is on record after that of
+    /// its last call in progress, and its program stops.
     pub(crate) async fn end_session(&self, session: &Session) {
         for asked in session.take_all() {
             self.ended(&asked, &Ending::new(event::Status::Unknown)).await;
         }
+        self.recorder.end_session(&session.digest);
         if let Some(program) = &session.program {
             program.end().await;
+        }
+    }
+
+    /// A call that was asked while its session came to its end may have been recorded after that. Its
+    /// session then has begun anew on record, and must end there once more.
+    pub(crate) fn end_again(&self, session: Option<&Session>) {
+        if let Some(session) = session.filter(|session| session.has_ended()) {
+            self.recorder.end_session(&session.digest);
         }
     }
 

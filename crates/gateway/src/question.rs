@@ -74,7 +74,9 @@ impl Pipeline {
                 session: known.session.clone(),
             },
         );
-        match self.recorder.record(&event).await {
+        let recorded = self.recorder.record(&event).await;
+        self.end_again(Some(session));
+        match recorded {
             Ok(receipt) => Ok(Asked {
                 call: known.call,
                 owner: session.owner.clone(),

@@ -9,6 +9,7 @@ use crate::pipeline::{ending_of, length};
 use crate::refusal::{Detail, error_message, json_response};
 use crate::source::{Broken, Item, Source};
 use crate::upstream::http::SendError;
+use crate::upstream::splice;
 use bytes::Bytes;
 use event::Status;
 use http::response::Parts;
@@ -89,10 +90,15 @@ impl Exchange<'_> {
                 Failure::new(Status::MalformedReply, "server did not answer with a message");
             return self.fail(client, &failure).await;
         }
-        if let Some(asked) = self.asked.take()
-            && let Err(error) = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await
-        {
-            return client.answer(unrecorded(&self.call, asked.call, &error));
+        let mut bytes = bytes;
+        if let Some(asked) = self.asked.take() {
+            let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await;
+            if let Err(error) = answered {
+                return client.answer(unrecorded(&self.call, asked.call, &error));
+            }
+            if let Some(receipt) = self.receipt(&asked) {
+                bytes = splice::add_meta(&bytes, RECEIPT, &receipt);
+            }
         }
         let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
         *response.status_mut() = parts.status;
@@ -162,12 +168,18 @@ impl Exchange<'_> {
     }
 
     /// Judges one piece and passes it on; `Some` when the stream must end here.
-    async fn pass_item(&mut self, item: Item, client: &ClientStream) -> Option<End> {
+    async fn pass_item(&mut self, mut item: Item, client: &ClientStream) -> Option<End> {
         self.progress.bytes += length(&item.bytes);
         self.progress.resumable |= item.resumable;
         if let Some(message) = &item.message {
             match self.judge(message).await {
                 Ok(Pass::On) => {}
+                Ok(Pass::With(receipt)) => {
+                    let changed = splice::add_meta(message, RECEIPT, &receipt);
+                    // A message in several lines of an event keeps its form, without a receipt.
+                    let bytes = splice::replace_part(&item.bytes, message, &changed);
+                    item.bytes = bytes.unwrap_or(item.bytes);
+                }
                 Ok(Pass::Withhold) => return None,
                 Err(_already_logged) => return Some(End::Unrecordable),
             }
@@ -253,6 +265,9 @@ impl Exchange<'_> {
         });
     }
 }
+
+/// Where a result carries the receipt of its call.
+const RECEIPT: &str = "dev.countersign/receipt";
 
 /// The head of an answer that the gateway itself streams.
 pub(crate) fn event_stream_head() -> Response<()> {

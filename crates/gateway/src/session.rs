@@ -134,6 +134,11 @@ impl Session {
         open.drain().chain(to_client.drain()).map(|(_, asked)| asked).collect()
     }
 
+    /// Whether the session has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().over
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -111,6 +111,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,
+            receipts: false,
         };
         Self {
             pipeline,
@@ -342,7 +343,8 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         self.write(error(Some(id), asked.call, reason)).await;
     }
 
-    /// What still waits has no answer: the client is told where it can be, the record always.
+    /// What still waits has no answer: the client is told where it can be, the record always. Then the
+    /// session is over.
     async fn end_open_calls(&self, program_ended: bool) {
         for (id, asked) in self.session.take_open_with_ids() {
             let status = if program_ended { Status::TransportFailure } else { Status::Unknown };
@@ -352,9 +354,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                 self.write(error(Some(&id), asked.call, reason)).await;
             }
         }
-        for asked in self.session.take_all() {
-            self.pipeline.ended(&asked, &Ending::new(Status::Unknown)).await;
-        }
+        self.pipeline.end_session(&self.session).await;
     }
 
     async fn write(&self, line: Bytes) {

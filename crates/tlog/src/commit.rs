@@ -1,16 +1,19 @@
 //! The committer: one thread that makes entries durable, a batch at a time.
 //!
 //! While one batch is being synced the next one gathers in the queue; nobody
-//! lingers. Knows nothing of tiles and checkpoints.
+//! lingers. Knows nothing of tiles, checkpoints and the keys that sign them.
 
-use crate::batch::{Batch, Committed, Tip};
+use crate::batch::{Commit, Tip};
+use crate::epoch::EpochKey;
 use crate::error::{Error, io_error};
-use crate::format::{FRAME_BYTES, Header, TRAILER_BYTES, push_entry, push_trailer};
-use crate::merkle::{CompactRange, Hash};
-use crate::queue::Submission;
+use crate::format::{FRAME_BYTES, Header, TRAILER_BYTES, push_entry, push_epoch, push_trailer};
+use crate::merkle::CompactRange;
+use crate::queue::{Reply, Submission};
 use crate::scan::segment_path;
 use crate::shared::{Active, Shared};
 use crate::storage::Access;
+use note::Hash;
+use note::{Batch, Sign as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -22,6 +25,12 @@ pub(crate) struct Committer {
     /// The hash of the last trailer.
     previous: Hash,
     segment: Active,
+    /// Whether the certificate of this epoch stands in the segment.
+    certified: bool,
+    /// Signs the batches; gone when the committer ends.
+    epoch: EpochKey,
+    /// The time of the last batch.
+    time_ms: u64,
     /// The bytes of the batch at hand; reused.
     buffer: Vec<u8>,
     /// The text that is signed; reused.
@@ -31,28 +40,41 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
+    /// Goes on after `tree`, whose last trailer has the hash `previous`.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        tree: CompactRange,
-        previous: Hash,
+        (tree, previous): (CompactRange, Hash),
         segment: Active,
+        epoch: EpochKey,
     ) -> Self {
-        let (buffer, text) = (Vec::new(), String::new());
-        Self { shared, tree, previous, segment, buffer, text, room_known_for: 0 }
+        let time_ms = shared.tip.borrow().time_ms;
+        Self {
+            shared,
+            tree,
+            previous,
+            segment,
+            certified: false,
+            epoch,
+            time_ms,
+            buffer: Vec::new(),
+            text: String::new(),
+            room_known_for: 0,
+        }
     }
 
     /// Works until the queue is closed and empty. Whatever happens, every
     /// entry gets an answer.
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let bound = shared.config.batch_bound();
+        let bound = shared.bounds.batch;
         let mut entries = Vec::new();
         while shared.queue.take(&mut entries, bound) {
             let work = AssertUnwindSafe(|| self.commit(&entries));
             let committed = catch_unwind(work)
                 .unwrap_or_else(|_| Err(shared.poison("the committer failed unexpectedly")));
+            shared.write_ended();
             match committed {
-                Ok(batch) => acknowledge(entries.drain(..), &batch),
+                Ok(commit) => acknowledge(entries.drain(..), &commit),
                 Err(error) => refuse(entries.drain(..), &error),
             }
         }
@@ -60,15 +82,21 @@ impl Committer {
 
     /// Makes one batch durable. Before the write an error leaves everything as
     /// it was; from the write on it stops the log.
-    fn commit(&mut self, entries: &[Submission]) -> Result<Arc<Batch>, Error> {
+    fn commit(&mut self, entries: &[Submission]) -> Result<Arc<Commit>, Error> {
         self.shared.check_poison()?;
+        self.shared.write_begins();
+        let time_ms = self.shared.config.time_after(self.time_ms)?;
         self.check_room()?;
+        let certificate =
+            if self.certified { 0 } else { self.epoch.certificate.len() + FRAME_BYTES };
         let frames: usize = entries.iter().map(|one| FRAME_BYTES + one.entry.len()).sum();
-        let bytes = u64::try_from(frames + TRAILER_BYTES).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(certificate + frames + TRAILER_BYTES).unwrap_or(u64::MAX);
         if self.segment.length - self.segment.offset < bytes {
             self.next_segment()?;
         }
-        let (batch, hash) = self.encode(entries);
+        let before = self.tree.clone();
+        let encoded = self.encode(entries, time_ms);
+        let (batch, hash) = encoded.map_err(|cause| self.shared.poison(&cause))?;
         if let Err(cause) = self.write() {
             return Err(self.shared.poison(&cause));
         }
@@ -76,10 +104,14 @@ impl Committer {
         // if its file can be found again.
         self.shared.check_named(&self.segment)?;
         self.previous = hash;
+        self.certified = true;
+        self.time_ms = time_ms;
         self.shared.set_active_offset(self.segment.offset);
-        let tip = Tip { size: batch.size, root: batch.root, time_ms: batch.time_ms };
+        let tip = Tip { size: batch.size, root: batch.root, time_ms };
         self.shared.tip.send_replace(tip);
-        Ok(Arc::new(batch))
+        let leaves = entries.iter().map(|one| one.leaf_hash).collect();
+        let epoch = Arc::clone(&self.epoch.certificate);
+        Ok(Arc::new(Commit { batch: Arc::new(batch), epoch, before, leaves }))
     }
 
     fn check_room(&mut self) -> Result<(), Error> {
@@ -117,16 +149,20 @@ impl Committer {
             offset: 0,
             length: self.shared.config.segment_bytes,
         };
+        self.certified = false;
         self.shared.set_active(&self.segment);
         Ok(())
     }
 
     /// Adds the entries to the tree and writes the batch to the buffer, after
-    /// the header when it is the first of its segment.
-    fn encode(&mut self, entries: &[Submission]) -> (Batch, Hash) {
+    /// the header and the certificate where they are not there yet.
+    fn encode(&mut self, entries: &[Submission], time_ms: u64) -> Result<(Batch, Hash), String> {
         self.buffer.clear();
         if self.segment.offset == 0 {
             self.header().push(&mut self.buffer);
+        }
+        if !self.certified {
+            push_epoch(&mut self.buffer, self.epoch.certificate.as_bytes());
         }
         let first = self.tree.size();
         for submission in entries {
@@ -139,12 +175,16 @@ impl Committer {
             size: self.tree.size(),
             root: self.tree.root(),
             previous: self.previous,
-            time_ms: (self.shared.config.clock)(),
+            time_ms,
             signature: [0; 64],
         };
-        batch.sign(&self.shared.signer, &mut self.text);
+        self.text.clear();
+        batch.write_text(self.shared.genesis.name(), &mut self.text);
+        let signature = self.epoch.signer.sign(self.text.as_bytes());
+        let signature = signature.map_err(|error| error.to_string())?;
+        batch.signature = signature.try_into().map_err(|_| "a signature has no 64 bytes")?;
         let hash = push_trailer(&mut self.buffer, &batch);
-        (batch, hash)
+        Ok((batch, hash))
     }
 
     fn header(&self) -> Header {
@@ -177,12 +217,11 @@ impl Committer {
     }
 }
 
-fn acknowledge(entries: impl Iterator<Item = Submission>, batch: &Arc<Batch>) {
-    for (index, submission) in (batch.first..).zip(entries) {
-        let batch = Arc::clone(batch);
-        let committed = Committed { index, leaf_hash: submission.leaf_hash, batch };
+fn acknowledge(entries: impl Iterator<Item = Submission>, commit: &Arc<Commit>) {
+    for (position, submission) in entries.enumerate() {
+        let reply = Reply { commit: Arc::clone(commit), position };
         // Nobody waits any more: the entry is in the log all the same.
-        submission.reply.send(Ok(committed)).ok();
+        submission.reply.send(Ok(reply)).ok();
     }
 }
 
@@ -196,6 +235,9 @@ fn refuse(entries: impl Iterator<Item = Submission>, error: &Error) {
 fn again(error: &Error) -> Error {
     match error {
         Error::DiskFull { free, min } => Error::DiskFull { free: *free, min: *min },
+        Error::ClockWentBack { behind_ms, max_ms } => {
+            Error::ClockWentBack { behind_ms: *behind_ms, max_ms: *max_ms }
+        }
         Error::Poisoned { cause } => Error::Poisoned { cause: Arc::clone(cause) },
         other => Error::Poisoned { cause: other.to_string().into() },
     }

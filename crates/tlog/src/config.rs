@@ -1,9 +1,11 @@
 //! The settings of a log, with their bounds.
 
+use crate::epoch::certificate_bytes_max;
 use crate::error::Error;
 use crate::format::{FRAME_BYTES, HEADER_BYTES, TRAILER_BYTES};
+use crate::high_water::HighWater;
 use crate::queue::BatchBound;
-use crate::tile::ENTRY_BYTES_MAX;
+use note::ENTRY_BYTES_MAX;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,8 +28,21 @@ pub struct Config {
     /// How many bytes stay free on the disk; 128 MiB. Below it nothing is
     /// appended.
     pub free_bytes_min: u64,
+    /// How long a write and its sync may take, in milliseconds; 10 s. While
+    /// one takes longer, the log refuses.
+    pub sync_stall_max_ms: u64,
+    /// How far the clock may go back, in milliseconds; 5 s. Batches then carry
+    /// the last time once more. Further back the log refuses, until the clock
+    /// is where it was.
+    pub clock_back_max_ms: u64,
     /// The time that batches carry.
     pub clock: Clock,
+    /// How long things take: milliseconds since any moment, never going back.
+    /// [`Config::new`] takes the clock for it; give a better one.
+    pub monotonic: Clock,
+    /// Where the high-water mark is, on another device than the log; `None`
+    /// when an older copy of the log may be opened unnoticed.
+    pub high_water: Option<Arc<dyn HighWater>>,
 }
 
 impl Config {
@@ -40,41 +55,60 @@ impl Config {
             batch_entries: 1024,
             batch_bytes: 1 << 20,
             free_bytes_min: 128 << 20,
+            sync_stall_max_ms: 10_000,
+            clock_back_max_ms: 5_000,
+            monotonic: Arc::clone(&clock),
             clock,
+            high_water: None,
         }
     }
 
-    /// Refuses what cannot work.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// The time for what comes after something that carries `last_ms`: now, or
+    /// the same once more when the clock went back a little.
+    pub(crate) fn time_after(&self, last_ms: u64) -> Result<u64, Error> {
+        let now = (self.clock)();
+        let (behind_ms, max_ms) = (last_ms.saturating_sub(now), self.clock_back_max_ms);
+        if max_ms < behind_ms {
+            return Err(Error::ClockWentBack { behind_ms, max_ms });
+        }
+        Ok(now.max(last_ms))
+    }
+
+    /// Refuses what cannot work. What fits in a batch depends on the origin,
+    /// because the certificate of an epoch does.
+    pub(crate) fn bounds(&self, origin: &str) -> Result<Bounds, Error> {
         if self.segment_bytes < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < self.segment_bytes {
             return Err(Error::Config("a segment has 4 KiB to 4 GiB"));
         }
         if self.queue_entries == 0 || self.batch_entries == 0 || self.batch_bytes == 0 {
             return Err(Error::Config("the queue and a batch hold at least one entry"));
         }
-        Ok(())
-    }
-
-    /// The longest entry that fits in a segment and in a bundle, in bytes.
-    pub(crate) fn entry_bytes_max(&self) -> usize {
-        (self.payload_bytes() - FRAME_BYTES).min(ENTRY_BYTES_MAX)
-    }
-
-    /// The bounds of one batch: it has to fit in one segment.
-    pub(crate) fn batch_bound(&self) -> BatchBound {
-        BatchBound {
-            // The count in a trailer has four bytes.
-            entries: self.batch_entries.min(1 << 24),
-            bytes: self.batch_bytes.min(self.payload_bytes()),
-            overhead: FRAME_BYTES,
+        let segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX);
+        let certificate = FRAME_BYTES + certificate_bytes_max(origin)?;
+        // What a segment has room for in entry frames, if it holds one batch.
+        let payload = segment.saturating_sub(HEADER_BYTES + certificate + TRAILER_BYTES);
+        if payload <= FRAME_BYTES {
+            return Err(Error::Config("a segment is too short for an origin this long"));
         }
+        Ok(Bounds {
+            entry_bytes_max: (payload - FRAME_BYTES).min(ENTRY_BYTES_MAX),
+            batch: BatchBound {
+                // The count in a trailer has four bytes.
+                entries: self.batch_entries.min(1 << 24),
+                bytes: self.batch_bytes.min(payload),
+                overhead: FRAME_BYTES,
+            },
+        })
     }
+}
 
-    /// What a segment has room for in entry frames, if it holds one batch.
-    fn payload_bytes(&self) -> usize {
-        let bytes = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX);
-        bytes.saturating_sub(HEADER_BYTES + TRAILER_BYTES)
-    }
+/// What a log takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The longest entry that fits in a segment and in a bundle, in bytes.
+    pub(crate) entry_bytes_max: usize,
+    /// The bounds of one batch: it has to fit in one segment.
+    pub(crate) batch: BatchBound,
 }
 
 impl fmt::Debug for Config {
@@ -85,6 +119,9 @@ impl fmt::Debug for Config {
             .field("batch_entries", &self.batch_entries)
             .field("batch_bytes", &self.batch_bytes)
             .field("free_bytes_min", &self.free_bytes_min)
+            .field("sync_stall_max_ms", &self.sync_stall_max_ms)
+            .field("clock_back_max_ms", &self.clock_back_max_ms)
+            .field("high_water", &self.high_water)
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,12 @@
 //! The right edge of the tiles: turns leaf hashes into tiles as they fill.
 //!
-//! Knows nothing of storage.
+//! Only reads from storage; whoever asks writes.
 
-use crate::merkle::{Hash, root_of};
-use crate::tile::{TILE_WIDTH, Tile, TileKind};
+use crate::error::{Error, corrupt};
+use crate::merkle::{CompactRange, root_of};
+use crate::nodes::{published_tile, read_tile};
+use crate::storage::Storage;
+use note::{Hash, TILE_WIDTH, Tile, TileKind, tile_hash};
 
 /// The hashes of the tiles that are not full yet, for each level.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +16,52 @@ pub(crate) struct TileEdge {
 }
 
 impl TileEdge {
+    /// The edge after the first `size` entries, from the hash tiles that were
+    /// published for `published` entries or more. Nothing in them is checked
+    /// but their length: compare [`TileEdge::compact_range`] with something
+    /// that was signed.
+    pub(crate) fn from_tiles(
+        storage: &dyn Storage,
+        size: u64,
+        published: u64,
+    ) -> Result<Self, Error> {
+        let mut levels = Vec::new();
+        for level in 0_u8.. {
+            let kind = TileKind::Hashes(level);
+            let total = Tile::total(kind, size);
+            if total == 0 {
+                break;
+            }
+            let (index, count) = (total / WIDTH, total % WIDTH);
+            let mut hashes = Vec::with_capacity(usize::from(TILE_WIDTH));
+            if 0 < count {
+                let tile = published_tile(kind, index, published);
+                let bytes = read_tile(storage, tile)?;
+                for at in 0..count {
+                    let short = || corrupt(&tile.path(), 0, None, "the tile is too short");
+                    hashes.push(tile_hash(&bytes, at).ok_or_else(short)?);
+                }
+            }
+            levels.push(hashes);
+        }
+        Ok(Self { size, levels })
+    }
+
+    /// The tree over all leaves: what is not in a full tile is in these.
+    pub(crate) fn compact_range(&self) -> CompactRange {
+        let mut peaks = Vec::new();
+        for hashes in self.levels.iter().rev() {
+            let mut rest = hashes.as_slice();
+            while !rest.is_empty() {
+                let width = 1 << rest.len().ilog2();
+                let (subtree, after) = rest.split_at(width);
+                peaks.push(root_of(subtree));
+                rest = after;
+            }
+        }
+        CompactRange::from_peaks(self.size, peaks)
+    }
+
     /// Adds a leaf. Gives each hash tile that is full now to `full`, the
     /// lowest level first, with its hashes.
     pub(crate) fn push<E>(
@@ -62,3 +111,5 @@ impl TileEdge {
 pub(crate) fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
     hashes.iter().flat_map(Hash::as_bytes).copied().collect()
 }
+
+const WIDTH: u64 = TILE_WIDTH as u64;

@@ -5,9 +5,10 @@
 use crate::batch::Tip;
 use crate::error::{Error, corrupt, io_error};
 use crate::format::Header;
-use crate::merkle::Hash;
+use crate::prune;
 use crate::scan::{Head, Position, SegmentScan, Step, list_segments, segment_path};
 use crate::storage::{Access, Storage};
+use note::Hash;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -41,6 +42,7 @@ impl Entries {
         from: u64,
         tip: Option<watch::Receiver<Tip>>,
     ) -> Result<Self, Error> {
+        prune::check_kept(storage.as_ref(), from)?;
         let firsts = list_segments(storage.as_ref())?;
         let segment = firsts.into_iter().rfind(|first| *first <= from);
         let segment = segment.ok_or_else(|| Error::NotALog(segment_path(0)))?;
@@ -80,7 +82,8 @@ impl Entries {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when what is stored is not what was written;
-    /// [`Error::Io`] when it cannot be read.
+    /// [`Error::Pruned`] when it was removed meanwhile; [`Error::Io`] when it
+    /// cannot be read.
     pub fn next_entry(&mut self) -> Result<Option<(u64, &[u8])>, Error> {
         if self.batch_end <= self.next && !self.advance()? {
             return Ok(None);
@@ -138,6 +141,7 @@ impl Entries {
                 // nothing was finished, and make another of the same name.
                 self.scan = None;
             }
+            prune::check_kept(self.storage.as_ref(), self.next)?;
             let committed = tip.is_some_and(|size| before.next < size);
             if !committed && (bad.is_none() || !self.goes_on_after(before.next)?) {
                 return Ok(false);

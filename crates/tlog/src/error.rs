@@ -1,8 +1,8 @@
 //! What can go wrong with a log while it is written and read. What an offline
 //! verification finds is a [`crate::verify::Failure`] instead.
 
-use crate::checkpoint::CheckpointError;
-use crate::key::KeyError;
+use note::CheckpointError;
+use note::KeyError;
 use std::io;
 use std::sync::Arc;
 
@@ -28,6 +28,62 @@ pub enum Error {
         expected: String,
         /// What `origin.vkey` says.
         found: String,
+    },
+    /// None of the keys may sign what comes next, by the log's own statements.
+    #[error(
+        "the key `{key}` may not sign for the log when it has {size} entries: it was retired, \
+         revoked or is not in force yet; give a key that is"
+    )]
+    KeyNotValid {
+        /// The verifier key line of the key that was given.
+        key: String,
+        /// The number of entries.
+        size: u64,
+    },
+    /// A statement about keys was not taken.
+    #[error("the statement about keys is not taken: {0}")]
+    Statement(&'static str),
+    /// What was to be published is no checkpoint of this log that may follow.
+    #[error("the checkpoint is not published: {0}")]
+    Candidate(&'static str),
+    /// The log is older than its high-water mark, or has another history.
+    #[error(
+        "the log was rolled back: it has {held} entries and not the tree of {marked} entries that \
+         its high-water mark speaks of; put the newest copy of the log in place, or start a new \
+         log that names the last known checkpoint, and leave the mark as it is"
+    )]
+    RolledBack {
+        /// The number of entries in the log.
+        held: u64,
+        /// The number of entries that the mark speaks of.
+        marked: u64,
+    },
+    /// The high-water mark cannot be used.
+    #[error("the high-water mark of the log: {0}; it belongs to one log and one writer")]
+    HighWater(String),
+    /// The entry was removed, in order.
+    #[error("the log no longer has entry {index}: it was pruned below {minimum}")]
+    Pruned {
+        /// The index that was asked for.
+        index: u64,
+        /// The smallest index that is kept.
+        minimum: u64,
+    },
+    /// This is not how far the log can be pruned.
+    #[error("the log cannot be pruned below {minimum}: {what}")]
+    Minimum {
+        /// The minimum index that was asked for.
+        minimum: u64,
+        /// Why not.
+        what: &'static str,
+    },
+    /// The file cannot be put beside the log.
+    #[error("`{path}` cannot be put beside the log: {what}")]
+    Beside {
+        /// The path that was asked for.
+        path: String,
+        /// Why not.
+        what: &'static str,
     },
     /// The stored log is not what this log wrote.
     #[error(transparent)]
@@ -69,6 +125,26 @@ pub enum Error {
         free: u64,
         /// The least that stays free, in bytes.
         min: u64,
+    },
+    /// A write to the disk hangs.
+    #[error("the disk of the log has not answered for {waited_ms} ms: look after it")]
+    Stalled {
+        /// How long, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The file system cannot be written.
+    #[error("the file system of the log is read-only: find out why, then mount it for writing")]
+    ReadOnly,
+    /// The clock is behind the last batch by more than is allowed.
+    #[error(
+        "the clock is {behind_ms} ms behind the last batch of the log, more than the {max_ms} ms \
+         allowed: set the clock right, or wait"
+    )]
+    ClockWentBack {
+        /// How far behind, in milliseconds.
+        behind_ms: u64,
+        /// How far is allowed, in milliseconds.
+        max_ms: u64,
     },
     /// Writing failed once; the log takes nothing more until it is opened anew.
     #[error("the log stopped: {cause}; find the cause, then open the log again")]

@@ -8,7 +8,7 @@
 //! | header  | bytes | content |
 //! | ------: | ----: | ------- |
 //! |       0 |     8 | `TLOG-SEG` |
-//! |       8 |     4 | format version, 1 |
+//! |       8 |     4 | format version, 2 |
 //! |      12 |     8 | ordinal of the segment, from 0 |
 //! |      20 |     8 | index of its first entry |
 //! |      28 |     8 | length of the file |
@@ -16,15 +16,17 @@
 //! |      68 |    32 | SHA-256 of the verifier key line of the log |
 //! |     100 |     4 | checksum of the 100 bytes above |
 //!
-//! A batch is one or more entry frames and one trailer frame. Every frame
+//! A batch is one or more entry frames and one trailer frame. An epoch frame
+//! comes before them in the first batch of an epoch, and in the first batch of
+//! every segment: the key in it signs the batches from there on. Every frame
 //! starts with the same nine bytes:
 //!
 //! | frame   | bytes | content |
 //! | ------: | ----: | ------- |
 //! |       0 |     4 | length of the body |
 //! |       4 |     4 | checksum of the length, the type and the body |
-//! |       8 |     1 | type: 1 entry, 2 trailer |
-//! |       9 |     - | body: the entry as it was appended, or the trailer |
+//! |       8 |     1 | type: 1 entry, 2 trailer, 3 epoch |
+//! |       9 |     - | body: the entry as it was appended, the trailer, or the certificate |
 //!
 //! | trailer | bytes | content |
 //! | ------: | ----: | ------- |
@@ -36,10 +38,14 @@
 //! |      84 |     8 | time in milliseconds since 1970-01-01 UTC |
 //! |      92 |    64 | Ed25519 signature, see [`Batch::text`] |
 //! |     156 |     1 | `0xEE`: a complete trailer never ends in zeros |
+//!
+//! The certificate is a signed note of at most 4,096 bytes, see
+//! [`note::Epoch`]. In version 1 the key of the log signed every batch itself,
+//! and there was no epoch frame.
 
-use crate::batch::Batch;
-use crate::merkle::Hash;
-use crate::tile::ENTRY_BYTES_MAX;
+use note::Batch;
+use note::ENTRY_BYTES_MAX;
+use note::Hash;
 
 /// The head of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +78,10 @@ impl Header {
         if fields.take::<8>() != Some(*MAGIC) {
             return Err("the segment does not begin with `TLOG-SEG`");
         }
-        if fields.u32() != Some(VERSION) {
-            return Err("the segment has an unknown format version");
+        match fields.u32() {
+            Some(VERSION) => {}
+            Some(1) => return Err(OLD_VERSION),
+            _ => return Err("the segment has an unknown format version"),
         }
         let header = (|| {
             Some(Self {
@@ -102,6 +110,8 @@ pub(crate) enum Frame<'a> {
     Bad(&'static str),
     /// An entry.
     Entry(&'a [u8]),
+    /// The certificate of the epoch that begins or goes on.
+    Epoch(&'a [u8]),
     /// The end of a batch, and the hash of the whole frame.
     Trailer(Box<Batch>, Hash),
 }
@@ -116,15 +126,21 @@ pub(crate) fn parse_frame(bytes: &[u8]) -> Frame<'_> {
     let body_bytes = match (u32::from_be_bytes(length), checksum, kind) {
         (0, 0, 0) => return Frame::Blank,
         (0, ..) => return Frame::Bad("a frame has no length"),
-        (length, _, ENTRY) => usize::try_from(length).unwrap_or(usize::MAX),
+        (length, _, ENTRY | EPOCH) => usize::try_from(length).unwrap_or(usize::MAX),
         (length, _, TRAILER) if usize::try_from(length) == Ok(TRAILER_BODY_BYTES) => {
             TRAILER_BODY_BYTES
         }
         (_, _, TRAILER) => return Frame::Bad("a trailer has the wrong length"),
         _ => return Frame::Bad("a frame has an unknown type"),
     };
-    if ENTRY_BYTES_MAX < body_bytes {
-        return Frame::Bad("an entry is longer than 65535 bytes");
+    match kind {
+        EPOCH if EPOCH_BYTES_MAX < body_bytes => {
+            return Frame::Bad("a certificate is longer than 4096 bytes");
+        }
+        _ if ENTRY_BYTES_MAX < body_bytes => {
+            return Frame::Bad("an entry is longer than 65535 bytes");
+        }
+        _ => {}
     }
     let Some(body) = fields.0.get(..body_bytes) else {
         return Frame::Incomplete(FRAME_BYTES + body_bytes);
@@ -132,8 +148,10 @@ pub(crate) fn parse_frame(bytes: &[u8]) -> Frame<'_> {
     if frame_checksum(length, kind, body) != checksum {
         return Frame::Bad("the checksum of a frame is wrong");
     }
-    if kind == ENTRY {
-        return Frame::Entry(body);
+    match kind {
+        ENTRY => return Frame::Entry(body),
+        EPOCH => return Frame::Epoch(body),
+        _ => {}
     }
     let Some(batch) = parse_trailer(body) else {
         return Frame::Bad("a trailer is not well formed");
@@ -147,17 +165,31 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, entry: &[u8]) {
     push_frame(out, ENTRY, entry);
 }
 
+/// Appends the frame of a certificate of 1 to [`EPOCH_BYTES_MAX`] bytes.
+pub(crate) fn push_epoch(out: &mut Vec<u8>, certificate: &[u8]) {
+    push_frame(out, EPOCH, certificate);
+}
+
 /// Appends the frame of a trailer; returns its hash.
 pub(crate) fn push_trailer(out: &mut Vec<u8>, batch: &Batch) -> Hash {
-    let mut body = Vec::with_capacity(TRAILER_BODY_BYTES);
-    body.extend_from_slice(&batch.first.to_be_bytes());
-    body.extend_from_slice(&batch.count.to_be_bytes());
-    body.extend_from_slice(&batch.size.to_be_bytes());
-    body.extend_from_slice(batch.root.as_bytes());
-    body.extend_from_slice(batch.previous.as_bytes());
-    body.extend_from_slice(&batch.time_ms.to_be_bytes());
-    body.extend_from_slice(&batch.signature);
-    body.push(END_MARK);
+    let mut body = [0; TRAILER_BODY_BYTES];
+    let mut at = 0;
+    for field in [
+        batch.first.to_be_bytes().as_slice(),
+        &batch.count.to_be_bytes(),
+        &batch.size.to_be_bytes(),
+        batch.root.as_bytes(),
+        batch.previous.as_bytes(),
+        &batch.time_ms.to_be_bytes(),
+        &batch.signature,
+        &[END_MARK],
+    ] {
+        let end = at + field.len();
+        if let Some(to) = body.get_mut(at..end) {
+            to.copy_from_slice(field);
+        }
+        at = end;
+    }
     let start = out.len();
     push_frame(out, TRAILER, &body);
     out.get(start..).map_or(Hash::ZERO, Hash::of)
@@ -221,20 +253,25 @@ pub(crate) const FRAME_BYTES: usize = 9;
 pub(crate) const TRAILER_BYTES: usize = FRAME_BYTES + TRAILER_BODY_BYTES;
 /// The last byte of every complete trailer.
 pub(crate) const END_MARK: u8 = 0xee;
+/// The longest certificate of an epoch, in bytes.
+pub(crate) const EPOCH_BYTES_MAX: usize = 4096;
 const TRAILER_BODY_BYTES: usize = 157;
 const MAGIC: &[u8; 8] = b"TLOG-SEG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const OLD_VERSION: &str = "the segment has format version 1, and only version 2 is read: start a new log, \
+    and keep this one with the program that wrote it";
 const ENTRY: u8 = 1;
 const TRAILER: u8 = 2;
+const EPOCH: u8 = 3;
 
 #[cfg(test)]
 mod tests {
     use super::{
-        FRAME_BYTES, Frame, HEADER_BYTES, Header, TRAILER_BYTES, parse_frame, push_entry,
-        push_trailer,
+        FRAME_BYTES, Frame, HEADER_BYTES, Header, OLD_VERSION, TRAILER_BYTES, parse_frame,
+        push_entry, push_epoch, push_trailer,
     };
-    use crate::batch::Batch;
-    use crate::merkle::{Hash, leaf_hash};
+    use note::Batch;
+    use note::{Hash, leaf_hash};
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
@@ -273,6 +310,8 @@ mod tests {
         }
         assert!(Header::parse(&bytes[1..]).is_err());
         assert!(Header::parse(&bytes[..HEADER_BYTES - 1]).is_err());
+        bytes[11] = 1;
+        assert_eq!(Header::parse(&bytes), Err(OLD_VERSION), "whatever its checksum is");
     }
 
     #[test]
@@ -289,6 +328,16 @@ mod tests {
             let frame = parse_frame(&altered);
             assert!(matches!(frame, Frame::Bad(_) | Frame::Incomplete(_)), "bit {bit}: {frame:?}");
         }
+    }
+
+    #[test]
+    fn certificates_round_trip_and_have_a_bound() {
+        let mut bytes = Vec::new();
+        push_epoch(&mut bytes, &[b'x'; 4096]);
+        assert!(matches!(parse_frame(&bytes), Frame::Epoch(read) if read == [b'x'; 4096]));
+        bytes.clear();
+        push_epoch(&mut bytes, &[b'x'; 4097]);
+        assert!(matches!(parse_frame(&bytes), Frame::Bad(_)));
     }
 
     #[test]

@@ -3,27 +3,31 @@
 //! Knows nothing of what entries mean, and has no clock: it is given one.
 
 use crate::batch::{Committed, Tip};
-use crate::checkpoint::Checkpoint;
 use crate::commit::Committer;
 use crate::config::Config;
+use crate::epoch::EpochKey;
 use crate::error::{Error, io_error};
 use crate::format::{HEADER_BYTES, Header};
-use crate::key::{Signer, Verifier};
-use crate::merkle::{Hash, leaf_hash};
+use crate::keys::Keys;
+use crate::mark::{self, Mark};
 use crate::publish::{CHECKPOINT, Publisher};
-use crate::queue::Submission;
+use crate::queue::{Reply, Submission};
 use crate::reader::Reader;
-use crate::recover::{Recovered, VERIFIER_KEY, recover};
+use crate::recover::{Recovered, recover};
 use crate::scan::{SEGMENTS, SPARE, segment_path};
-use crate::shared::{Shared, log_id};
+use crate::shared::{Opening, Shared, lock, valid_signers};
+use crate::statements::{KeyChain, VERIFIER_KEY, log_id};
 use crate::storage::{Access, Claim, Files, LOCK, Storage};
+use note::{Checkpoint, Hash, Verifier, leaf_hash};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use tokio::sync::{oneshot, watch};
+
+mod operations;
 
 /// An open log. Clones are handles on the same one.
 ///
@@ -44,22 +48,30 @@ struct Handle {
 
 impl Log {
     /// Makes a new, empty log in `dir`, which is made too if it is missing,
-    /// and opens it. The key's name becomes the origin of the log.
+    /// and opens it. There is one key; its name becomes the origin of the log,
+    /// and it stays the first key of it. More keys come by statements.
     ///
     /// # Errors
-    /// [`Error::Exists`] when there is anything in `dir`; [`Error::Io`].
-    pub fn create(dir: &Path, signer: Signer, config: Config) -> Result<Self, Error> {
-        Self::create_on(Arc::new(Files::new(dir)), signer, config)
+    /// [`Error::Exists`] when there is anything in `dir`;
+    /// [`Error::RolledBack`] when the high-water mark speaks of an older log;
+    /// [`Error::Io`].
+    pub fn create(dir: &Path, keys: impl Into<Keys>, config: Config) -> Result<Self, Error> {
+        Self::create_on(Arc::new(Files::new(dir)), keys, config)
     }
 
     /// Opens the log in `dir`; never makes one.
     ///
     /// # Errors
     /// [`Error::Locked`] when another writer has it, [`Error::NotALog`],
-    /// [`Error::WrongKey`], [`Error::Corrupt`] and [`Error::Checkpoint`] when
-    /// it is not what was acknowledged, [`Error::Io`].
-    pub fn open(dir: &Path, signer: Signer, config: Config) -> Result<(Self, Recovered), Error> {
-        Self::open_on(Arc::new(Files::new(dir)), signer, config)
+    /// [`Error::WrongKey`] and [`Error::KeyNotValid`], [`Error::Corrupt`] and
+    /// [`Error::Checkpoint`] when it is not what was acknowledged,
+    /// [`Error::RolledBack`], [`Error::ClockWentBack`], [`Error::Io`].
+    pub fn open(
+        dir: &Path,
+        keys: impl Into<Keys>,
+        config: Config,
+    ) -> Result<(Self, Recovered), Error> {
+        Self::open_on(Arc::new(Files::new(dir)), keys, config)
     }
 
     /// [`Log::create`] on any storage.
@@ -68,10 +80,20 @@ impl Log {
     /// As [`Log::create`].
     pub fn create_on(
         storage: Arc<dyn Storage>,
-        signer: Signer,
+        keys: impl Into<Keys>,
         config: Config,
     ) -> Result<Self, Error> {
-        config.check()?;
+        let keys = keys.into();
+        let origin = keys.origin()?.to_owned();
+        config.bounds(&origin)?;
+        let [key] = keys.log.as_slice() else {
+            return Err(Error::Config("a log is made with one key; others come by statements"));
+        };
+        let genesis = key.verifier().clone();
+        let marked = Mark::read(config.high_water.clone(), &KeyChain::new(genesis.clone()))?.1;
+        if let Some(marked) = &marked {
+            mark::check(marked, 0, (marked.size == 0).then_some(Hash::EMPTY_ROOT))?;
+        }
         storage.make_dir("").map_err(io_error("create", "."))?;
         let found = storage.list("").map_err(io_error("list", "."))?;
         if let Some(name) = found.into_iter().next() {
@@ -79,14 +101,13 @@ impl Log {
         }
         write_file(storage.as_ref(), LOCK, b"")?;
         let claim = claim(storage.as_ref())?;
-        let key = format!("{}\n", signer.verifier().to_text());
-        write_file(storage.as_ref(), VERIFIER_KEY, key.as_bytes())?;
-        write_first_segment(storage.as_ref(), &signer, config.segment_bytes)?;
-        let origin = signer.verifier().name().to_owned();
+        let line = format!("{}\n", genesis.to_text());
+        write_file(storage.as_ref(), VERIFIER_KEY, line.as_bytes())?;
+        write_first_segment(storage.as_ref(), &genesis, config.segment_bytes)?;
         let empty = Checkpoint { origin, size: 0, root: Hash::EMPTY_ROOT };
         // Last, so that a log without a checkpoint is one half made.
-        write_file(storage.as_ref(), CHECKPOINT, empty.sign(&signer).as_bytes())?;
-        Self::start(storage, signer, config, claim).map(|(log, _)| log)
+        write_file(storage.as_ref(), CHECKPOINT, empty.sign(key.as_ref())?.as_bytes())?;
+        Self::start(storage, keys, config, claim).map(|(log, _)| log)
     }
 
     /// [`Log::open`] on any storage.
@@ -95,12 +116,13 @@ impl Log {
     /// As [`Log::open`].
     pub fn open_on(
         storage: Arc<dyn Storage>,
-        signer: Signer,
+        keys: impl Into<Keys>,
         config: Config,
     ) -> Result<(Self, Recovered), Error> {
-        config.check()?;
+        let keys = keys.into();
+        config.bounds(keys.origin()?)?;
         let claim = claim(storage.as_ref())?;
-        Self::start(storage, signer, config, claim)
+        Self::start(storage, keys, config, claim)
     }
 
     /// Appends an entry of 1 to 65,535 bytes (fewer when a segment is
@@ -112,11 +134,12 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::EntrySize`], [`Error::QueueFull`], [`Error::Closed`],
-    /// [`Error::Poisoned`]; nothing was written then.
+    /// [`Error::Stalled`], [`Error::Poisoned`]; nothing was written then.
     pub fn submit(&self, entry: Vec<u8>) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
         shared.check_poison()?;
-        let (bytes, max) = (entry.len(), shared.config.entry_bytes_max());
+        shared.check_stall()?;
+        let (bytes, max) = (entry.len(), shared.bounds.entry_bytes_max);
         if bytes == 0 || max < bytes {
             return Err(Error::EntrySize { bytes, max });
         }
@@ -126,6 +149,20 @@ impl Log {
         let (reply, receiver) = oneshot::channel();
         shared.queue.push(Submission { entry, leaf_hash, reply })?;
         Ok(Pending { receiver })
+    }
+
+    /// Appends entries that are committed together, as far as a batch allows.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn submit_all(&self, entries: &[Vec<u8>]) -> Vec<Pending> {
+        let (mut submissions, mut pending) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let (reply, receiver) = oneshot::channel();
+            let (entry, leaf_hash) = (entry.clone(), leaf_hash(entry));
+            submissions.push(Submission { entry, leaf_hash, reply });
+            pending.push(Pending { receiver });
+        }
+        self.handle.shared.queue.push_all(submissions);
+        pending
     }
 
     /// How far the log has come.
@@ -140,10 +177,18 @@ impl Log {
         self.handle.shared.tip.subscribe()
     }
 
-    /// The key that verifies this log; its name is the origin.
+    /// The first key of this log: its name is the origin, and whoever knows it
+    /// can follow the statements to every other. See [`Log::state_keys`].
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
-        self.handle.shared.signer.verifier()
+        &self.handle.shared.genesis
+    }
+
+    /// The certificate of the key that signs batches until the log is closed:
+    /// a note by a key of the log, see [`note::Epoch`].
+    #[must_use]
+    pub fn epoch(&self) -> &Arc<str> {
+        &self.handle.shared.certificate
     }
 
     /// A reader of this log. It gives out only what is durable.
@@ -151,46 +196,17 @@ impl Log {
     pub fn reader(&self) -> Reader {
         let shared = &self.handle.shared;
         let tip = Some(shared.tip.subscribe());
-        Reader::on(Arc::clone(&shared.storage), shared.signer.verifier().clone(), tip)
+        Reader::on(Arc::clone(&shared.storage), shared.genesis.clone(), tip)
     }
 
-    /// The last published checkpoint. Waits while one is being published.
-    #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
-        let publisher = &self.handle.publisher;
-        publisher.lock().unwrap_or_else(PoisonError::into_inner).published().clone()
-    }
-
-    /// Writes bundles, tiles and a checkpoint for what is committed, and
-    /// prepares the next segment. Blocks for some file operations; call it
-    /// every second or so, on a thread that may block. `None` when there was
-    /// nothing new.
+    /// Whether the log can take entries: it did not stop, no write hangs, its
+    /// files are still there and can be written, the clock is right, and there
+    /// is room. Cheap; asks the file system only for the state of two files
+    /// and for its own. Files that are gone stop the log.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when what is stored is not what was committed: then
-    /// nothing is signed and the log stops. [`Error::Io`], after which it can
-    /// be called again; [`Error::DiskFull`]; [`Error::Poisoned`].
-    pub fn publish(&self) -> Result<Option<Checkpoint>, Error> {
-        let shared = &self.handle.shared;
-        let mut publisher = self.handle.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.check_poison()?;
-        let published = publisher.publish(self.tip(), &shared.signer);
-        if let Err(Error::Corrupt(found)) = &published {
-            shared.poison(&found.to_string());
-        }
-        let published = published?;
-        if !shared.queue.is_closed() {
-            shared.prepare_spare()?;
-        }
-        Ok(published)
-    }
-
-    /// Whether the log can take entries: it did not stop, its files are still
-    /// there, and there is room. Cheap; asks the file system only for the
-    /// state of two files. Files that are gone stop the log.
-    ///
-    /// # Errors
-    /// [`Error::Poisoned`], [`Error::Closed`], [`Error::DiskFull`],
+    /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Stalled`],
+    /// [`Error::ReadOnly`], [`Error::ClockWentBack`], [`Error::DiskFull`],
     /// [`Error::Io`].
     pub fn health(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
@@ -198,7 +214,11 @@ impl Log {
         if shared.queue.is_closed() {
             return Err(Error::Closed);
         }
+        // First, because what hangs may hang the others.
+        shared.check_stall()?;
         shared.check_files()?;
+        shared.check_writable()?;
+        shared.config.time_after(self.tip().time_ms)?;
         shared.check_room(0)
     }
 
@@ -212,8 +232,7 @@ impl Log {
     pub fn close(&self) -> Result<(), Error> {
         let shared = &self.handle.shared;
         shared.queue.close();
-        let committer = &self.handle.committer;
-        let thread = committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = lock(&self.handle.committer).take();
         let Some(thread) = thread else { return Ok(()) };
         let ended = thread.join().map_err(|_| shared.poison("the committer failed unexpectedly"));
         let published = ended.and_then(|()| self.publish().map(drop));
@@ -223,16 +242,34 @@ impl Log {
 
     fn start(
         storage: Arc<dyn Storage>,
-        signer: Signer,
+        keys: Keys,
         config: Config,
         claim: Box<dyn Claim>,
     ) -> Result<(Self, Recovered), Error> {
-        let found = recover(storage.as_ref(), &signer)?;
-        let publisher = Publisher::new(Arc::clone(&storage), found.checkpoint, found.edge);
-        let start = (claim, found.active.clone(), found.tip);
-        let shared = Arc::new(Shared::new(storage, signer, config, start));
-        let committer =
-            Committer::new(Arc::clone(&shared), found.tree, found.previous, found.active);
+        let bounds = config.bounds(keys.origin()?)?;
+        let found = recover(storage.as_ref(), &keys, &config)?;
+        let tip = found.tip;
+        let epoch = begin_epoch(&keys, &found.chain, tip, &config)?;
+        let publisher = Publisher::new(
+            Arc::clone(&storage),
+            found.checkpoint,
+            (found.mark, found.minimum),
+            found.edge,
+        );
+        let opening = Opening {
+            genesis: found.genesis,
+            chain: found.chain,
+            keys,
+            config,
+            bounds,
+            certificate: Arc::clone(&epoch.certificate),
+            claim,
+            active: found.active.clone(),
+            tip,
+        };
+        let shared = Arc::new(Shared::new(storage, opening));
+        let tree = (found.tree, found.previous);
+        let committer = Committer::new(Arc::clone(&shared), tree, found.active, epoch);
         let thread = thread::Builder::new().name("tlog-commit".to_owned());
         let thread = thread.spawn(move || committer.run());
         let thread = thread.map_err(io_error("start the committer of", "."))?;
@@ -257,16 +294,17 @@ impl Drop for Handle {
 #[derive(Debug)]
 #[must_use = "the entry is committed only once this says so"]
 pub struct Pending {
-    receiver: oneshot::Receiver<Result<Committed, Error>>,
+    receiver: oneshot::Receiver<Result<Reply, Error>>,
 }
 
 impl Pending {
     /// Waits on this thread, which must not be one of an async runtime.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] or [`Error::DiskFull`]: the entry is not committed.
+    /// [`Error::Poisoned`], [`Error::DiskFull`], [`Error::ClockWentBack`]: the
+    /// entry is not committed.
     pub fn wait(self) -> Result<Committed, Error> {
-        self.receiver.blocking_recv().unwrap_or_else(|_| Err(unanswered()))
+        self.receiver.blocking_recv().unwrap_or_else(|_| Err(unanswered())).map(committed)
     }
 }
 
@@ -275,12 +313,34 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = Pin::new(&mut self.receiver).poll(context);
-        answer.map(|answer| answer.unwrap_or_else(|_| Err(unanswered())))
+        answer.map(|answer| answer.unwrap_or_else(|_| Err(unanswered())).map(committed))
     }
+}
+
+fn committed(reply: Reply) -> Committed {
+    Committed::new(reply.commit, reply.position)
 }
 
 fn unanswered() -> Error {
     Error::Poisoned { cause: "the committer ended without an answer".into() }
+}
+
+/// The key of the epoch that begins, certified by the first of the keys that
+/// will sign the next checkpoint.
+fn begin_epoch(
+    keys: &Keys,
+    chain: &KeyChain,
+    tip: Tip,
+    config: &Config,
+) -> Result<EpochKey, Error> {
+    let signers = valid_signers(keys, chain, tip.size + 1)?;
+    let not_yet = || Error::KeyNotValid {
+        key: signers.first().map(|key| key.verifier().to_text()).unwrap_or_default(),
+        size: tip.size,
+    };
+    let primary = signers.iter().find(|key| chain.is_valid(key.verifier(), tip.size));
+    let primary = primary.ok_or_else(not_yet)?;
+    EpochKey::begin(primary.as_ref(), tip.size, config.time_after(tip.time_ms)?)
 }
 
 fn claim(storage: &dyn Storage) -> Result<Box<dyn Claim>, Error> {
@@ -302,15 +362,15 @@ fn write_file(storage: &dyn Storage, path: &str, bytes: &[u8]) -> Result<(), Err
 /// it from the start, because an empty log is a log.
 fn write_first_segment(
     storage: &dyn Storage,
-    signer: &Signer,
+    genesis: &Verifier,
     segment_bytes: u64,
 ) -> Result<(), Error> {
     let path = segment_path(0);
     let failed = || io_error("write", &path);
     storage.make_dir(SEGMENTS).map_err(io_error("create", SEGMENTS))?;
     storage.create_zeroed(SPARE, segment_bytes).map_err(failed())?;
-    let header =
-        Header { ordinal: 0, first: 0, segment_bytes, previous: Hash::ZERO, log: log_id(signer) };
+    let (previous, log) = (Hash::ZERO, log_id(genesis));
+    let header = Header { ordinal: 0, first: 0, segment_bytes, previous, log };
     let mut bytes = Vec::new();
     header.push(&mut bytes);
     let file = storage.open(SPARE, Access::ReadWrite).map_err(failed())?;
@@ -324,5 +384,11 @@ fn write_first_segment(
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod marks;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod surroundings;
 #[cfg(test)]
 mod tests;

@@ -1,99 +1,9 @@
-//! The Merkle tree of RFC 6962 section 2.1: hashes of leaves, of nodes and of
-//! whole trees, and the compact range a writer keeps.
+//! Trees over leaf hashes (RFC 6962 section 2.1): the root of a whole tree, and
+//! the compact range a writer keeps.
 //!
 //! Knows nothing of files, tiles or signatures.
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use std::fmt;
-
-/// A SHA-256 value: a leaf, an inner node or the root of a tree.
-///
-/// Displays as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash([u8; 32]);
-
-impl Hash {
-    /// The root of the tree without leaves: SHA-256 of the empty string.
-    pub const EMPTY_ROOT: Self = Self([
-        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9,
-        0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
-        0xb8, 0x55,
-    ]);
-
-    /// All zero bytes: "no trailer before this one".
-    pub const ZERO: Self = Self([0; 32]);
-
-    /// Wraps the 32 bytes of a hash computed elsewhere.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Standard base64 with padding, as checkpoints write it.
-    #[must_use]
-    pub fn to_base64(&self) -> String {
-        STANDARD.encode(self.0)
-    }
-
-    /// Reads what [`Hash::to_base64`] writes; `None` for anything else.
-    #[must_use]
-    pub fn from_base64(text: &str) -> Option<Self> {
-        STANDARD.decode(text).ok()?.try_into().ok().map(Self)
-    }
-
-    /// SHA-256 of `bytes`, without any domain prefix.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self::from_digest(&digest::digest(&digest::SHA256, bytes))
-    }
-
-    fn from_digest(digest: &digest::Digest) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The hash of a leaf: SHA-256(0x00 || entry), RFC 6962 section 2.1.
-#[must_use]
-pub fn leaf_hash(entry: &[u8]) -> Hash {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&[0]);
-    context.update(entry);
-    Hash::from_digest(&context.finish())
-}
-
-/// The hash of an inner node: SHA-256(0x01 || left || right), RFC 6962
-/// section 2.1.
-#[must_use]
-pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut bytes = [1; 65];
-    let (_, pair) = bytes.split_at_mut(1);
-    let (first, second) = pair.split_at_mut(32);
-    first.copy_from_slice(&left.0);
-    second.copy_from_slice(&right.0);
-    Hash::of(&bytes)
-}
+use note::{Hash, node_hash};
 
 /// The root over `hashes`, taken as the leaves (or equal-height subtrees) of
 /// one tree; [`Hash::EMPTY_ROOT`] for none.
@@ -106,13 +16,30 @@ pub(crate) fn root_of<'a>(hashes: impl IntoIterator<Item = &'a Hash>) -> Hash {
 
 /// The right edge of a growing tree: one hash for each complete subtree, the
 /// largest first. At most 64 hashes, whatever the size.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CompactRange {
     size: u64,
     peaks: Vec<Hash>,
 }
 
 impl CompactRange {
+    /// The tree whose complete subtrees have these roots, the largest first:
+    /// as many as `size` has one bits.
+    pub(crate) fn from_peaks(size: u64, peaks: Vec<Hash>) -> Self {
+        Self { size, peaks }
+    }
+
+    /// The root of the complete subtree of two to the power of `level` leaves
+    /// at the right edge; `None` when the tree has none.
+    pub(crate) fn peak(&self, level: u32) -> Option<Hash> {
+        let larger = self.size.checked_shr(level)?;
+        if larger & 1 == 0 {
+            return None;
+        }
+        let before = usize::try_from((larger >> 1).count_ones()).ok()?;
+        self.peaks.get(before).copied()
+    }
+
     /// Adds one leaf at the right.
     pub(crate) fn push(&mut self, leaf: Hash) {
         let mut hash = leaf;
@@ -144,21 +71,10 @@ impl CompactRange {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{CompactRange, Hash, leaf_hash, node_hash};
+    use super::CompactRange;
+    use crate::simulation::naive_root;
+    use note::{Hash, leaf_hash};
     use proptest::prelude::{any, proptest};
-
-    /// MTH of RFC 6962 section 2.1, word for word.
-    pub(crate) fn naive_root(leaves: &[Hash]) -> Hash {
-        match leaves {
-            [] => Hash::EMPTY_ROOT,
-            [leaf] => *leaf,
-            _ => {
-                let split = leaves.len().next_power_of_two() / 2;
-                let (left, right) = leaves.split_at(split);
-                node_hash(&naive_root(left), &naive_root(right))
-            }
-        }
-    }
 
     /// The eight leaves and roots of the reference tests of Certificate
     /// Transparency.

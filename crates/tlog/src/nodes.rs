@@ -3,10 +3,12 @@
 //! Knows nothing of proofs or roots; [`crate::proof`] asks it.
 
 use crate::error::{Error, corrupt, io_error};
-use crate::merkle::{Hash, root_of};
+use crate::merkle::root_of;
 use crate::storage::Storage;
-use crate::tile::{TILE_WIDTH, Tile, TileKind, tile_hash};
+use note::Hash;
+use note::{TILE_WIDTH, Tile, TileKind, tile_hash};
 use std::collections::BTreeMap;
+use std::io;
 
 /// The hash tiles of a tree of a published size. Reads each tile once.
 #[derive(Debug)]
@@ -65,13 +67,16 @@ pub(crate) fn published_tile(kind: TileKind, index: u64, size: u64) -> Tile {
 /// that was superseded.
 pub(crate) fn read_tile(storage: &dyn Storage, tile: Tile) -> Result<Vec<u8>, Error> {
     let path = tile.path();
-    let missing = match storage.read(&path) {
-        Ok(bytes) => return Ok(bytes),
-        Err(error) => error,
+    let absent = match storage.read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+        read => return read.map_err(io_error("read", &path)),
     };
-    let full = Tile::full(tile.kind, tile.index);
-    if tile.is_full() {
-        return Err(io_error("read", &path)(missing));
+    let full = Tile::full(tile.kind, tile.index).path();
+    let read = if tile.is_full() { Err(absent) } else { storage.read(&full) };
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(corrupt(&path, 0, None, "the tile is missing"))
+        }
+        read => read.map_err(io_error("read", &full)),
     }
-    storage.read(&full.path()).map_err(|_| io_error("read", &path)(missing))
 }

@@ -3,11 +3,11 @@
 //! Knows nothing of files. A plain mutex and a condition variable: the lock is
 //! held for a push or a drain, never across input or output.
 
-use crate::batch::Committed;
+use crate::batch::Commit;
 use crate::error::Error;
-use crate::merkle::Hash;
+use note::Hash;
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// An entry on its way to the log.
@@ -15,7 +15,15 @@ use tokio::sync::oneshot;
 pub(crate) struct Submission {
     pub(crate) entry: Vec<u8>,
     pub(crate) leaf_hash: Hash,
-    pub(crate) reply: oneshot::Sender<Result<Committed, Error>>,
+    pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
+}
+
+/// The answer to an entry: its position in a commit. As little as can be, so
+/// that the committer is done with it soon; whoever waits makes more of it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) commit: Arc<Commit>,
+    pub(crate) position: usize,
 }
 
 /// How much one batch takes at most.
@@ -38,6 +46,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Submission>,
+    /// Whether the committer sleeps: only then a push has to wake it.
+    idle: bool,
     closed: bool,
 }
 
@@ -56,9 +66,22 @@ impl Queue {
             return Err(Error::QueueFull { entries: self.entries_max });
         }
         state.waiting.push_back(submission);
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        if idle {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Adds entries that the committer finds together.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn push_all(&self, submissions: Vec<Submission>) {
+        let mut state = self.state();
+        state.waiting.extend(submissions);
+        state.idle = false;
         drop(state);
         self.arrived.notify_one();
-        Ok(())
     }
 
     /// Waits for entries and moves as many as the bound allows, at least one,
@@ -69,6 +92,7 @@ impl Queue {
             if state.closed {
                 return false;
             }
+            state.idle = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let mut bytes = 0;
@@ -102,7 +126,7 @@ impl Queue {
 mod tests {
     use super::{BatchBound, Queue, Submission};
     use crate::error::Error;
-    use crate::merkle::leaf_hash;
+    use note::leaf_hash;
     use tokio::sync::oneshot;
 
     fn submission(bytes: usize) -> Submission {

@@ -3,19 +3,19 @@
 //! Trusts the files; [`crate::verify()`] does not.
 
 use crate::batch::Tip;
-use crate::checkpoint::{Checkpoint, Lines};
 use crate::entries::Entries;
 use crate::error::{Error, io_error};
-use crate::key::Verifier;
-use crate::merkle::{Hash, leaf_hash, node_hash};
 use crate::nodes::{TileNodes, published_tile, read_tile};
 use crate::proof;
+use crate::prune;
 use crate::publish::CHECKPOINT;
-use crate::recover::VERIFIER_KEY;
+use crate::shared::lock;
+use crate::statements::{KeyChain, KeyState, VERIFIER_KEY};
 use crate::storage::{Files, Storage};
-use crate::tile::{TILE_WIDTH, TileKind, bundle_entry};
+use note::{Checkpoint, Hash, Verifier, leaf_hash, node_hash};
+use note::{TILE_WIDTH, TileKind, bundle_entry};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 /// Reads one log without ever writing to it.
@@ -23,6 +23,8 @@ use tokio::sync::watch;
 pub struct Reader {
     storage: Arc<dyn Storage>,
     verifier: Verifier,
+    /// The keys of the log as far as the last checkpoint needed them.
+    chain: Mutex<KeyChain>,
     tip: Option<watch::Receiver<Tip>>,
     /// The leaf hashes after the last full published bundle, as far as they
     /// were needed.
@@ -61,10 +63,11 @@ impl Reader {
         verifier: Verifier,
         tip: Option<watch::Receiver<Tip>>,
     ) -> Self {
-        Self { storage, verifier, tip, recent: None, cursor: None }
+        let chain = Mutex::new(KeyChain::new(verifier.clone()));
+        Self { storage, verifier, chain, tip, recent: None, cursor: None }
     }
 
-    /// The key that the log names as its own.
+    /// The first key of the log, which it names as its own.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.verifier
@@ -73,17 +76,41 @@ impl Reader {
     /// The entries from index `from` on, which may not exist yet.
     ///
     /// # Errors
-    /// [`Error::NotALog`] without segments, [`Error::Io`].
+    /// [`Error::NotALog`] without segments, [`Error::Pruned`], [`Error::Io`].
     pub fn entries(&self, from: u64) -> Result<Entries, Error> {
         Entries::from_index(Arc::clone(&self.storage), from, self.tip.clone())
     }
 
-    /// The published checkpoint, its signature checked.
+    /// The published checkpoint, signed by a key that the log's statements
+    /// allow to sign it.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when it is not the log's, [`Error::Io`].
     pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint::verify(&self.checkpoint_note()?, &self.verifier, Lines::LogOnly)?)
+        let note = self.checkpoint_note()?;
+        let mut chain = lock(&self.chain);
+        if let Ok(checkpoint) = chain.verify_checkpoint(&note) {
+            return Ok(checkpoint);
+        }
+        // Signed by a key that came meanwhile, perhaps.
+        *chain = KeyChain::load(self.storage.as_ref())?;
+        Ok(chain.verify_checkpoint(&note)?)
+    }
+
+    /// What the log says of its keys, now.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when its statements are not what it signed; [`Error::Io`].
+    pub fn keys(&self) -> Result<Vec<KeyState>, Error> {
+        Ok(KeyChain::load(self.storage.as_ref())?.states(|_| false))
+    }
+
+    /// The smallest index of an entry that is kept; 0 when nothing was pruned.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corrupt`] when the log says it in no known way.
+    pub fn minimum(&self) -> Result<u64, Error> {
+        prune::stated_minimum(self.storage.as_ref())
     }
 
     /// The bytes of the published checkpoint.
@@ -98,10 +125,11 @@ impl Reader {
     /// from the segments, where asking in rising order is cheapest.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] when it is not there yet, [`Error::Io`],
-    /// [`Error::Corrupt`].
+    /// [`Error::OutOfRange`] when it is not there yet, [`Error::Pruned`] when
+    /// it no longer is; [`Error::Io`], [`Error::Corrupt`].
     pub fn entry(&mut self, index: u64) -> Result<Vec<u8>, Error> {
         let published = self.checkpoint()?.size;
+        prune::check_kept(self.storage.as_ref(), index)?;
         if index < published {
             let width = u64::from(TILE_WIDTH);
             let tile = published_tile(TileKind::Entries, index / width, published);

@@ -3,11 +3,11 @@
 //! Checks checksums, the chain of trailers and the numbering. Knows nothing of
 //! the tree and verifies no signature: who needs that does it on the batches.
 
-use crate::batch::Batch;
 use crate::error::{Error, corrupt, io_error};
 use crate::format::{FRAME_BYTES, Frame, HEADER_BYTES, Header, TRAILER_BYTES, parse_frame};
-use crate::merkle::Hash;
 use crate::storage::{Access, Storage, StoredFile};
+use note::Batch;
+use note::Hash;
 use std::sync::Arc;
 
 /// Where a scan stands: at the start of a batch.
@@ -35,6 +35,8 @@ pub(crate) struct SegmentScan {
     window: Window,
     /// Where the entries of the last batch are, as file offset and length.
     spans: Vec<(u64, usize)>,
+    /// Where the certificate before the last batch is, when it has one.
+    certificate: Option<(u64, usize)>,
 }
 
 /// What a step through a segment finds.
@@ -82,7 +84,8 @@ impl SegmentScan {
             previous: Hash::ZERO,
         };
         let window = Window { chunk: CHUNK_BYTES_MIN, ..Window::default() };
-        let mut scan = Self { file, path, length, position, window, spans: Vec::new() };
+        let (spans, certificate) = (Vec::new(), None);
+        let mut scan = Self { file, path, length, position, window, spans, certificate };
         scan.fill(0, HEADER_BYTES)?;
         let bytes = scan.window.from(0);
         let head = bytes.get(..HEADER_BYTES).unwrap_or(bytes);
@@ -128,6 +131,13 @@ impl SegmentScan {
         Some(self.window.slice(*offset, *length))
     }
 
+    /// The certificate of the epoch that the last batch begins or, as the first
+    /// of its segment, goes on with.
+    pub(crate) fn certificate(&self) -> Option<&[u8]> {
+        let (offset, length) = self.certificate?;
+        Some(self.window.slice(offset, length))
+    }
+
     /// Goes over the next batch. After [`Step::End`] and [`Step::Bad`] it
     /// stands where it stood, and looks at the file again when called again.
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
@@ -141,6 +151,7 @@ impl SegmentScan {
         if !matches!(step, Step::Batch(_)) {
             self.window.forget();
             self.spans.clear();
+            self.certificate = None;
         }
         Ok(step)
     }
@@ -159,6 +170,7 @@ impl SegmentScan {
         let start = self.position.offset;
         self.window.drop_before(start);
         self.spans.clear();
+        self.certificate = None;
         let mut at = start;
         let mut wanted = FRAME_BYTES;
         loop {
@@ -169,6 +181,13 @@ impl SegmentScan {
                 Frame::Entry(bytes) => {
                     let length = bytes.len();
                     self.spans.push((body, length));
+                    at = body + count(length);
+                    wanted = FRAME_BYTES;
+                }
+                Frame::Epoch(_) if at != start => return bad("a certificate is within a batch"),
+                Frame::Epoch(bytes) => {
+                    let length = bytes.len();
+                    self.certificate = Some((body, length));
                     at = body + count(length);
                     wanted = FRAME_BYTES;
                 }
@@ -196,8 +215,11 @@ impl SegmentScan {
         let numbered = batch.first == self.position.next
             && u64::from(batch.count) == entries
             && batch.first.checked_add(entries) == Some(batch.size);
+        let is_first = self.position.next == self.position.segment;
         if entries == 0 {
             Some("a batch has no entries")
+        } else if is_first && self.certificate.is_none() {
+            Some("the segment does not begin with the certificate of its epoch")
         } else if !numbered {
             Some("a trailer numbers the entries otherwise than they stand")
         } else if batch.previous != self.position.previous {

@@ -4,24 +4,34 @@
 //! Knows nothing of batches; it carries the state that several threads see.
 
 use crate::batch::Tip;
-use crate::config::Config;
+use crate::config::{Bounds, Config};
 use crate::error::{Error, io_error};
-use crate::key::Signer;
-use crate::merkle::Hash;
+use crate::keys::Keys;
 use crate::queue::Queue;
 use crate::scan::SPARE;
+use crate::statements::{KeyChain, log_id};
 use crate::storage::{Claim, Storage, StoredFile};
+use note::{Hash, Sign, Verifier};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) signer: Signer,
-    pub(crate) config: Config,
+    /// The first key of the log; its name is the origin.
+    pub(crate) genesis: Verifier,
     /// SHA-256 of the verifier key line: every segment names it.
     pub(crate) log: Hash,
+    /// The keys that the log is open with.
+    pub(crate) keys: Keys,
+    /// What the log says of its keys. Changed under the publisher's lock.
+    pub(crate) chain: Mutex<KeyChain>,
+    /// The certificate of the key that signs the batches.
+    pub(crate) certificate: Arc<str>,
+    pub(crate) config: Config,
+    pub(crate) bounds: Bounds,
     pub(crate) queue: Queue,
     /// What is durable. The committer alone changes it.
     pub(crate) tip: watch::Sender<Tip>,
@@ -34,6 +44,23 @@ pub(crate) struct Shared {
     spare: Mutex<bool>,
     /// The hold on the directory; taken out to let go of it.
     claim: Mutex<Option<Box<dyn Claim>>>,
+    /// When the commit at hand began, by the monotonic clock, plus one; 0 when
+    /// there is none.
+    writing_since: AtomicU64,
+}
+
+/// What a log is opened with.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) genesis: Verifier,
+    pub(crate) chain: KeyChain,
+    pub(crate) keys: Keys,
+    pub(crate) config: Config,
+    pub(crate) bounds: Bounds,
+    pub(crate) certificate: Arc<str>,
+    pub(crate) claim: Box<dyn Claim>,
+    pub(crate) active: Active,
+    pub(crate) tip: Tip,
 }
 
 /// The segment that is written.
@@ -49,25 +76,51 @@ pub(crate) struct Active {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        storage: Arc<dyn Storage>,
-        signer: Signer,
-        config: Config,
-        start: (Box<dyn Claim>, Active, Tip),
-    ) -> Self {
-        let (claim, active, tip) = start;
+    pub(crate) fn new(storage: Arc<dyn Storage>, opening: Opening) -> Self {
         Self {
-            log: log_id(&signer),
-            queue: Queue::new(config.queue_entries),
-            tip: watch::Sender::new(tip),
-            poison: OnceLock::new(),
-            active: Mutex::new(active),
-            spare: Mutex::new(false),
-            claim: Mutex::new(Some(claim)),
             storage,
-            signer,
-            config,
+            log: log_id(&opening.genesis),
+            genesis: opening.genesis,
+            keys: opening.keys,
+            chain: Mutex::new(opening.chain),
+            certificate: opening.certificate,
+            queue: Queue::new(opening.config.queue_entries),
+            tip: watch::Sender::new(opening.tip),
+            poison: OnceLock::new(),
+            active: Mutex::new(opening.active),
+            spare: Mutex::new(false),
+            claim: Mutex::new(Some(opening.claim)),
+            writing_since: AtomicU64::new(0),
+            config: opening.config,
+            bounds: opening.bounds,
         }
+    }
+
+    /// The keys at hand that may sign for the log when it has `size` entries.
+    pub(crate) fn signers(&self, size: u64) -> Result<Vec<Arc<dyn Sign>>, Error> {
+        valid_signers(&self.keys, &lock(&self.chain), size)
+    }
+
+    /// Notes that a commit begins, so that others see it when it hangs.
+    pub(crate) fn write_begins(&self) {
+        let now = (self.config.monotonic)();
+        self.writing_since.store(now.saturating_add(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn write_ended(&self) {
+        self.writing_since.store(0, Ordering::Relaxed);
+    }
+
+    /// Refuses while the commit at hand takes too long.
+    pub(crate) fn check_stall(&self) -> Result<(), Error> {
+        let Some(since) = self.writing_since.load(Ordering::Relaxed).checked_sub(1) else {
+            return Ok(());
+        };
+        let waited_ms = (self.config.monotonic)().saturating_sub(since);
+        if waited_ms <= self.config.sync_stall_max_ms {
+            return Ok(());
+        }
+        Err(Error::Stalled { waited_ms })
     }
 
     /// Stops the log for good. The first cause stays.
@@ -90,6 +143,15 @@ impl Shared {
         let free = self.storage.free_bytes().map_err(io_error("ask for free space of", "."))?;
         let min = self.config.free_bytes_min.saturating_add(more);
         if free < min { Err(Error::DiskFull { free, min }) } else { Ok(()) }
+    }
+
+    /// Refuses when the file system was mounted anew for reading only.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        let read_only = self.storage.is_read_only();
+        if read_only.map_err(io_error("ask for the state of", "."))? {
+            return Err(Error::ReadOnly);
+        }
+        Ok(())
     }
 
     /// Stops the log when its files were removed or replaced under it.
@@ -181,11 +243,22 @@ impl Shared {
     }
 }
 
-/// What names a log in its segments: the hash of its verifier key line.
-pub(crate) fn log_id(signer: &Signer) -> Hash {
-    Hash::of(format!("{}\n", signer.verifier().to_text()).as_bytes())
+/// Those of `keys` that may sign for the log when it has `size` entries, in
+/// their order; at least one.
+pub(crate) fn valid_signers(
+    keys: &Keys,
+    chain: &KeyChain,
+    size: u64,
+) -> Result<Vec<Arc<dyn Sign>>, Error> {
+    let valid = |key: &&Arc<dyn Sign>| chain.is_valid(key.verifier(), size);
+    let signers: Vec<_> = keys.log.iter().filter(valid).map(Arc::clone).collect();
+    if !signers.is_empty() {
+        return Ok(signers);
+    }
+    let key = keys.log.first().map(|key| key.verifier().to_text()).unwrap_or_default();
+    Err(Error::KeyNotValid { key, size })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

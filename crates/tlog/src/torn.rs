@@ -5,9 +5,9 @@
 //! sectors still zero. Anything else was changed by someone or something.
 //! Knows nothing of files.
 
-use crate::batch::Batch;
 use crate::format::{END_MARK, FRAME_BYTES, Frame, TRAILER_BYTES, parse_frame};
-use crate::merkle::Hash;
+use note::Batch;
+use note::Hash;
 
 /// What stands after the last whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,19 +62,23 @@ fn has_chained_trailer(written: &[u8], previous: &Hash) -> bool {
     })
 }
 
-/// Whether the bytes are good entry frames and then the beginning of a frame.
+/// Whether the bytes are a certificate, if there is one, then good entry
+/// frames, and then the beginning of a frame.
 fn is_prefix(written: &[u8]) -> bool {
     let mut rest = written;
     loop {
         match parse_frame(rest) {
-            Frame::Entry(entry) => {
-                rest = rest.get(FRAME_BYTES + entry.len()..).unwrap_or_default();
+            Frame::Entry(body) => {
+                rest = rest.get(FRAME_BYTES + body.len()..).unwrap_or_default();
+            }
+            Frame::Epoch(body) if rest.len() == written.len() => {
+                rest = rest.get(FRAME_BYTES + body.len()..).unwrap_or_default();
             }
             // As long as a trailer and ended like one: a whole one, altered.
             Frame::Incomplete(_) => {
                 return rest.len() != TRAILER_BYTES || rest.last() != Some(&END_MARK);
             }
-            Frame::Blank | Frame::Bad(_) | Frame::Trailer(..) => return false,
+            Frame::Blank | Frame::Bad(_) | Frame::Epoch(_) | Frame::Trailer(..) => return false,
         }
     }
 }
@@ -86,12 +90,13 @@ const SECTOR_BYTES_U64: u64 = 512;
 #[cfg(test)]
 mod tests {
     use super::{Tail, judge};
-    use crate::batch::Batch;
-    use crate::format::{TRAILER_BYTES, push_entry, push_trailer};
-    use crate::merkle::{Hash, leaf_hash};
+    use crate::format::{TRAILER_BYTES, push_entry, push_epoch, push_trailer};
+    use note::Batch;
+    use note::{Hash, leaf_hash};
 
     fn batch_bytes() -> Vec<u8> {
         let mut bytes = Vec::new();
+        push_epoch(&mut bytes, &[b'c'; 300]);
         for entry in 1..=12_u8 {
             push_entry(&mut bytes, &[entry; 100]);
         }

@@ -38,6 +38,8 @@ pub(crate) struct Gateway {
     /// When the record of an answer is durable: `next-commit` or `before-release`. Default:
     /// `next-commit`.
     pub(crate) answers: Option<String>,
+    /// Whether results carry the receipt of their call in `_meta`. Default: false.
+    pub(crate) receipts: bool,
 }
 
 /// `[server]`: the MCP server behind the gateway. Either `url` or `command`.
@@ -67,14 +69,115 @@ pub(crate) struct Server {
 pub(crate) struct Log {
     /// Directory of the log. Default: `log`.
     pub(crate) directory: Option<PathBuf>,
-    /// File with the private key of the log. Default: `keys/log.key`.
-    pub(crate) key: Option<PathBuf>,
+    /// Private key of the log: a file, or a key in a token (`pkcs11:` URI). Default: `keys/log.key`.
+    pub(crate) key: Option<String>,
+    /// Further keys that sign beside it while keys are rotated. Default: none.
+    pub(crate) also_keys: Vec<String>,
+    /// File on another device that remembers how far the log had come. Default: none.
+    pub(crate) high_water: Option<PathBuf>,
     /// Size in bytes of one segment file, allocated in advance. Default: 67108864 (64 MiB).
     pub(crate) segment_bytes: Option<u64>,
     /// Milliseconds between two published checkpoints. Default: 1000.
     pub(crate) publish_interval_ms: Option<u64>,
     /// Free bytes on the disk below which calls are refused. Default: 134217728 (128 MiB).
     pub(crate) free_bytes_min: Option<u64>,
+    /// Seconds between two `log.heartbeat` events. Default: 30.
+    pub(crate) heartbeat_s: Option<u64>,
+    /// Milliseconds that one write to the disk may take before calls are refused. Default: 10000.
+    pub(crate) sync_stall_max_ms: Option<u64>,
+    /// Milliseconds that the clock may go back before calls are refused. Default: 5000.
+    pub(crate) clock_back_max_ms: Option<u64>,
+    pub(crate) witness: Option<Witness>,
+    pub(crate) http: Http,
+    pub(crate) tsa: Option<Tsa>,
+    pub(crate) s3: Option<S3>,
+    pub(crate) retention: Option<Retention>,
+}
+
+/// `[log.witness]`: who cosigns checkpoints.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Witness {
+    /// File that names the witnesses and how many are needed (C2SP tlog-policy). Required.
+    pub(crate) policy: Option<PathBuf>,
+    /// What happens without a quorum: `warn`, `stop-publishing` or `fail-closed`. Default: `warn`.
+    pub(crate) without_quorum: Option<String>,
+    /// With `fail-closed`: seconds without a quorum after which calls are refused. Default: 60.
+    pub(crate) fail_closed_after_s: Option<u64>,
+    /// Milliseconds for the witnesses to answer. Default: 5000.
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+/// `[log.http]`: the published log under `/log/` of the gateway.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Whether it is served. Default: false.
+    pub(crate) enabled: bool,
+    /// Who may read entries; tiles, checkpoint, keys and receipts are for everybody.
+    pub(crate) reader: Vec<Reader>,
+}
+
+/// `[[log.http.reader]]`: one who may read entries.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Reader {
+    /// Its name in `log.read` events.
+    pub(crate) name: String,
+    /// `sha256:` and the digest of its bearer token; `countersign keys api-key` makes one.
+    pub(crate) sha256: String,
+}
+
+/// `[log.tsa]`: who stamps checkpoints with a time (RFC 3161).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tsa {
+    /// Addresses of timestamp authorities, in the order in which they are asked. Required.
+    pub(crate) urls: Vec<String>,
+    /// PEM file with the certificates that vouch for them. Required.
+    pub(crate) roots: Option<PathBuf>,
+    /// Seconds between two stamps. Default: 3600.
+    pub(crate) interval_s: Option<u64>,
+}
+
+/// `[log.s3]`: copies under Object Lock.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct S3 {
+    /// Name of the bucket, which must have Object Lock. Required.
+    pub(crate) bucket: Option<String>,
+    /// Prefix in the bucket. Default: none.
+    pub(crate) prefix: Option<String>,
+    /// Region of the bucket. Required.
+    pub(crate) region: Option<String>,
+    /// Address of a storage other than Amazon's. Default: Amazon's of the region.
+    pub(crate) endpoint: Option<String>,
+    /// Whether the bucket is in the path and not in the host name. Default: false.
+    pub(crate) path_style: bool,
+    /// Whether `endpoint` may be `http` on a loopback address. Default: false.
+    pub(crate) allow_insecure_loopback: bool,
+    /// TOML file with `access_key_id` and `secret_access_key`. Required.
+    pub(crate) credentials: Option<PathBuf>,
+    /// Days for which each copy is locked. Required.
+    pub(crate) retention_days: Option<u64>,
+    /// Seconds between two rounds. Default: 60.
+    pub(crate) interval_s: Option<u64>,
+    /// File that remembers how far copying has come. Default: `s3.cursor` beside the log.
+    pub(crate) cursor: Option<PathBuf>,
+}
+
+/// `[log.retention]`: days for which entries are kept; what is absent is kept for ever.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    /// Calls that were passed on, and their ends.
+    pub(crate) calls_days: Option<u64>,
+    /// Calls that were refused.
+    pub(crate) refusals_days: Option<u64>,
+    /// Events of the gateway itself.
+    pub(crate) gateway_days: Option<u64>,
+    /// Whether `serve` prunes by itself. Default: false: `countersign log prune` does.
+    pub(crate) prune: bool,
 }
 
 /// `[policy]`: who may do what.

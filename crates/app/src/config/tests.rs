@@ -17,8 +17,9 @@ fn a_small_file_gets_the_documented_defaults() {
     assert_eq!(config.listener.allowed_hosts, ["127.0.0.1:8700", "localhost:8700"]);
     assert_eq!(config.answers, AnswerDurability::NextCommit);
     assert_eq!(config.log.directory, Path::new("/etc/cs/log"));
-    assert_eq!(config.log.key, Path::new("/etc/cs/keys/log.key"));
+    assert_eq!(config.log.key, keys::Source::File("/etc/cs/keys/log.key".into()));
     assert_eq!(config.log.publish_interval, Duration::from_secs(1));
+    assert_eq!(config.log.heartbeat_interval, Duration::from_secs(30));
     assert_eq!(config.policy_reload, Some(Duration::from_secs(1)));
     assert!(matches!(config.server, Some(Server::Http { .. })));
 }
@@ -61,6 +62,25 @@ x = 1
         );
     }
     assert!(mistakes.iter().any(|m| m.contains("issuer")), "{mistakes:#?}");
+}
+
+#[test]
+fn heartbeats_come_at_least_every_hour() {
+    for (seconds, good) in [(0, false), (1, true), (3_600, true), (3_601, false)] {
+        let parsed = parse(&format!("{SMALL}[log]\nheartbeat_s = {seconds}\n"));
+        match parsed {
+            Ok(config) => {
+                assert!(good);
+                assert_eq!(config.log.heartbeat_interval, Duration::from_secs(seconds));
+            }
+            Err(mistakes) => {
+                assert!(
+                    !good && mistakes[0].contains("`log.heartbeat_s`: must be"),
+                    "{mistakes:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Crashes {
         }
 
         let (status, found) = self.site.verify(self.checkpoint.as_deref())?;
-        anyhow::ensure!(matches!(status, Some(0 | 13)), "verify before recovery: {found}");
+        anyhow::ensure!(matches!(status, Some(0 | 18)), "verify before recovery: {found}");
         self.recover().await?;
         let (status, found) = self.site.verify(self.checkpoint.as_deref())?;
         anyhow::ensure!(status == Some(0), "verify after recovery: {found}");
@@ -164,7 +164,7 @@ impl Known {
     /// Takes what `verify` counted: every call on record has one end, and none is gone.
     fn count(&mut self, found: &Value) -> anyhow::Result<()> {
         let count = |of: &str| {
-            let calls = found.pointer(&format!("/calls/{of}")).and_then(Value::as_u64);
+            let calls = found.pointer(&format!("/events/{of}")).and_then(Value::as_u64);
             calls.with_context(|| format!("no number of calls {of}: {found}"))
         };
         let (asked, answered, in_doubt) = (count("asked")?, count("answered")?, count("in_doubt")?);

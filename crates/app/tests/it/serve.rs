@@ -117,6 +117,57 @@ fn a_gateway_starts_answers_and_stops_in_order() {
     assert_eq!(records[2]["environment"]["gateway"], "gw-1");
 }
 
+fn sha256(path: &Path) -> String {
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &std::fs::read(path).unwrap());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The events of a run without sessions, from its beginning to its end.
+fn in_one_sequence(records: &[Value]) {
+    let run = &records[0]["id"];
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!((&record["sequence"]["n"], &record["sequence"]["run"]), (&n.into(), run));
+    }
+    let stopped = records.last().unwrap();
+    assert_eq!(stopped["details"]["recorded"], (records.len() - 1).to_string());
+}
+
+#[test]
+fn the_record_of_a_run_says_what_ran_and_that_it_is_alive() {
+    let site = Site::new();
+    site.change("[log]\n", "[log]\nheartbeat_s = 1\n");
+    let running = site.serve();
+    let beats = || site.search().into_iter().filter(|record| record["kind"] == "log.heartbeat");
+    while beats().count() < 2 {
+        // Each look takes a while itself.
+    }
+    running.ask_to_stop();
+    assert_eq!(running.end().status, Some(0));
+    let beat = beats().nth(1).unwrap();
+    assert_eq!(beat["details"]["recorded"], "2");
+    assert_eq!(beat["details"]["open_calls"], "0");
+    let records = site.search();
+    let started = &records[0]["details"];
+    let (config, program) = (sha256(&site.config()), sha256(Path::new(crate::program::PROGRAM)));
+    for (key, value) in [
+        ("binary_sha256", program.as_str()),
+        ("command", "serve"),
+        ("config_sha256", config.as_str()),
+        ("heartbeat_s", "1"),
+        ("server", "server-1"),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert_eq!(started[key], value, "{key}");
+    }
+    for key in ["policy_set", "policy_schema"] {
+        assert!(started[key].as_str().unwrap().starts_with("sha256:"), "{started}");
+    }
+    in_one_sequence(&records);
+    let key = site.path("keys/log.key.pub");
+    run(&["verify", text(&site.path("log")), "--key", text(&key)]).good();
+}
+
 #[test]
 fn stopping_is_no_failure_however_early() {
     let site = Site::new();
@@ -124,7 +175,8 @@ fn stopping_is_no_failure_however_early() {
         let said = site.serve_and_stop();
         assert_eq!(said.status, Some(0), "{said:#?}");
     }
-    run(&["verify", text(&site.path("log"))]).good();
+    let key = site.path("keys/log.key.pub");
+    run(&["verify", text(&site.path("log")), "--key", text(&key)]).good();
     let kinds: Vec<_> = site.search().iter().map(|record| record["kind"].clone()).collect();
     assert_eq!(kinds, ["gateway.started", "gateway.stopped"].repeat(5));
 }
@@ -185,7 +237,7 @@ fn a_wrong_key_is_refused() {
     assert!(said.contains("is not a private key of a log") && !said.contains("nonsense"), "{said}");
     std::fs::remove_file(&key).unwrap();
     let said = site.refused();
-    assert!(said.contains("cannot read the log's private key"), "{said}");
+    assert!(said.contains("cannot use the private key"), "{said}");
     let again =
         run(&["keys", "generate", "--origin", "o", "--out", text(&site.path("keys/log.key"))]);
     assert!(again.bad().contains("cannot make"));

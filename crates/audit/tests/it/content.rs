@@ -1,6 +1,6 @@
 //! Logs whose bytes are intact and whose content is not: each is refused at the entry that is wrong.
 
-use crate::{Site, answered, asked, recorder, refused};
+use crate::{Site, answered, asked, begun, recorder, refused};
 use audit::{Recorder, verify};
 use event::{Event, Kind, SCHEMA_VERSION};
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ async fn calls_that_do_not_fit_together_are_refused() {
 #[tokio::test]
 async fn the_observer_is_told_how_far_it_is() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     for _ in 0..5 {
         recorder.record(&refused(&recorder, recorder.call_id())).await.unwrap();
     }
@@ -154,6 +154,6 @@ async fn the_observer_is_told_how_far_it_is() {
     let mut told = Vec::new();
     verify(&site.path(), &Expected::default(), &mut |progress| told.push(progress.entries))
         .unwrap();
-    assert_eq!(told.last(), Some(&5));
+    assert_eq!(told.last(), Some(&6));
     assert!(told.is_sorted());
 }

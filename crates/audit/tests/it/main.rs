@@ -1,5 +1,5 @@
-//! Events into a log and out of it again: receipts, what a crash leaves, what a check of the content
-//! refuses, and reading along.
+//! Events into a log and out of it again: receipts, sequences, what a crash leaves, what a check of the
+//! content refuses, and reading along.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,7 +7,12 @@
 )]
 
 mod content;
+mod full_disk;
+mod gaps;
+mod history;
 mod recovery;
+mod reference;
+mod sequences;
 
 use audit::{Clock, Follower, Place, Recorder, Row};
 use event::{
@@ -18,6 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tlog::verify::Expected;
 use tlog::{Error, Log, Recovered, Signer};
 
 /// A log directory and its key; opened and closed at will.
@@ -58,6 +64,14 @@ fn config() -> tlog::Config {
     config
 }
 
+/// A recorder that has begun its run: its next entry is the second of the run.
+async fn begun(log: &Log) -> Recorder {
+    let recorder = recorder(log);
+    recorder.begin(BTreeMap::new()).await.unwrap();
+    recorder
+}
+
+/// One whose run has not begun.
 fn recorder(log: &Log) -> Recorder {
     let place = Place { gateway: "gw".to_owned(), region: Some("eu".to_owned()) };
     Recorder::new(log.clone(), place, Clock::start())
@@ -102,6 +116,15 @@ fn asked(recorder: &Recorder, call: CallId) -> Event {
     )
 }
 
+fn in_session(event: Event, session: &str) -> Event {
+    Event { session: Some(session.to_owned()), ..event }
+}
+
+/// The whole log verifies.
+fn verified(site: &Site) -> audit::EventCounts {
+    audit::verify(&site.path(), &Expected::default(), &mut |_| {}).unwrap().counts
+}
+
 fn answered(recorder: &Recorder, call: CallId, asked: u64) -> Event {
     Event::answered(
         recorder.stamp(None, None),
@@ -140,55 +163,61 @@ fn refused(recorder: &Recorder, call: CallId) -> Event {
 #[tokio::test]
 async fn a_receipt_says_which_call_is_where() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     let calls = [recorder.call_id(), recorder.call_id()];
     assert_ne!(calls[0], calls[1]);
-    for (index, call) in (0..).zip(calls) {
+    for (index, call) in (1..).zip(calls) {
         let receipt = recorder.record(&asked(&recorder, call)).await.unwrap();
         assert_eq!((receipt.index(), receipt.call()), (index, Some(call)));
         // Durable now, so readable now, without anything being closed or published.
         assert_eq!(site.rows().last().unwrap().event.call, Some(call));
+        let committed = receipt.committed();
+        let entry = log.reader().entry(index).unwrap();
+        assert_eq!(committed.leaf_hash, tlog::leaf_hash(&entry));
+        assert_eq!((committed.index, committed.tree_size()), (index, index + 1));
     }
-    let notice = recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await.unwrap();
-    assert_eq!((notice.index(), notice.call()), (2, None));
+    let notice = recorder.notice(Kind::PolicyChanged, BTreeMap::new()).await.unwrap();
+    assert_eq!((notice.index(), notice.call()), (3, None));
     log.close().unwrap();
 }
 
 #[tokio::test]
 async fn events_say_where_and_when() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     let before = recorder.clock().now();
     recorder.record(&asked(&recorder, recorder.call_id())).await.unwrap();
     recorder.record(&asked(&recorder, recorder.call_id())).await.unwrap();
     log.close().unwrap();
     let rows = site.rows();
-    let place = &rows[0].event.environment;
+    let place = &rows[1].event.environment;
     assert_eq!((place.gateway.as_str(), place.region.as_deref()), ("gw", Some("eu")));
     assert_eq!(place.peer.as_deref(), Some("127.0.0.1:1"));
     assert!(before <= place.time && place.time <= recorder.clock().now());
-    assert!(place.monotonic_us <= rows[1].event.environment.monotonic_us);
-    assert_ne!(rows[0].event.id, rows[1].event.id);
+    assert!(place.monotonic_us <= rows[2].event.environment.monotonic_us);
+    assert_ne!(rows[1].event.id, rows[2].event.id);
 }
 
 #[tokio::test]
 async fn what_was_handed_over_is_there_after_the_next_record() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     let call = recorder.call_id();
     let index = recorder.record(&asked(&recorder, call)).await.unwrap().index();
     recorder.submit(&answered(&recorder, call, index)).unwrap();
-    let receipt = recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await.unwrap();
-    assert_eq!(receipt.index(), 2);
+    assert_eq!(recorder.end().await.unwrap().index(), 3);
     let kinds: Vec<_> = site.rows().iter().map(|row| row.event.kind).collect();
-    assert_eq!(kinds, [Kind::CallAsked, Kind::CallAnswered, Kind::GatewayStopped]);
+    assert_eq!(
+        kinds,
+        [Kind::GatewayStarted, Kind::CallAsked, Kind::CallAnswered, Kind::GatewayStopped]
+    );
     log.close().unwrap();
 }
 
 #[tokio::test]
 async fn an_event_that_cannot_be_an_entry_is_refused_and_harms_nothing() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     let mut large = asked(&recorder, recorder.call_id());
     large.details.insert("x".to_owned(), "y".repeat(70_000));
     let error = recorder.record(&large).await.unwrap_err();
@@ -196,14 +225,15 @@ async fn an_event_that_cannot_be_an_entry_is_refused_and_harms_nothing() {
     assert!(recorder.submit(&large).is_err());
     recorder.health().unwrap();
     recorder.record(&asked(&recorder, recorder.call_id())).await.unwrap();
-    assert_eq!(site.rows().len(), 1);
+    assert_eq!(site.rows().len(), 2);
     log.close().unwrap();
+    verified(&site);
 }
 
 #[tokio::test]
 async fn a_closed_log_takes_nothing() {
     let (_site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     log.close().unwrap();
     let event = asked(&recorder, recorder.call_id());
     for error in [recorder.record(&event).await.unwrap_err(), recorder.submit(&event).unwrap_err()]
@@ -216,10 +246,11 @@ async fn a_closed_log_takes_nothing() {
 #[tokio::test]
 async fn a_follower_reads_along_from_any_place() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
+    let recorder = begun(&log).await;
     let mut whole = Follower::open(&site.path(), 0).unwrap();
-    let mut later = Follower::open(&site.path(), 3).unwrap();
-    assert_eq!((whole.next_row().unwrap().is_none(), whole.cursor()), (true, 0));
+    let mut later = Follower::open(&site.path(), 4).unwrap();
+    assert_eq!(rows(&mut whole)[0].event.kind, Kind::GatewayStarted);
+    assert_eq!((whole.next_row().unwrap().is_none(), whole.cursor()), (true, 1));
     assert!(later.next_row().unwrap().is_none(), "its first entry need not exist yet");
     let mut calls = Vec::new();
     for round in 1..=3_usize {
@@ -230,12 +261,12 @@ async fn a_follower_reads_along_from_any_place() {
         }
         let new: Vec<_> = rows(&mut whole).iter().map(|row| row.event.call.unwrap()).collect();
         assert_eq!(new, calls[calls.len() - 2..]);
-        assert_eq!(whole.cursor(), u64::try_from(calls.len()).unwrap());
+        assert_eq!(whole.cursor(), u64::try_from(calls.len() + 1).unwrap());
         let seen = rows(&mut later);
         match round {
             1 => assert!(seen.is_empty()),
-            2 => assert_eq!(seen.iter().map(|row| row.index).collect::<Vec<_>>(), [3]),
-            _ => assert_eq!(seen.iter().map(|row| row.index).collect::<Vec<_>>(), [4, 5]),
+            2 => assert_eq!(seen.iter().map(|row| row.index).collect::<Vec<_>>(), [4]),
+            _ => assert_eq!(seen.iter().map(|row| row.index).collect::<Vec<_>>(), [5, 6]),
         }
     }
     // Stopping and coming back at the cursor neither repeats nor skips.
@@ -246,16 +277,16 @@ async fn a_follower_reads_along_from_any_place() {
     let mut again = Follower::open(&site.path(), cursor).unwrap();
     let rest = rows(&mut again);
     assert_eq!(rest.len(), 1);
-    assert_eq!((rest[0].index, rest[0].event.kind), (6, Kind::CallRefused));
+    assert_eq!((rest[0].index, rest[0].event.kind), (7, Kind::CallRefused));
 }
 
 #[tokio::test]
 async fn a_follower_passes_over_what_it_cannot_read() {
     let (site, log) = Site::new();
-    let recorder = recorder(&log);
-    recorder.record(&asked(&recorder, recorder.call_id())).await.unwrap();
+    let older = asked(&recorder(&log), recorder(&log).call_id());
+    log.submit(older.encode().unwrap()).unwrap().await.unwrap();
     log.submit(b"not an event".to_vec()).unwrap().await.unwrap();
-    recorder.record(&refused(&recorder, recorder.call_id())).await.unwrap();
+    begun(&log).await;
     log.close().unwrap();
     let mut follower = Follower::open(&site.path(), 0).unwrap();
     assert_eq!(follower.next_row().unwrap().unwrap().index, 0);

@@ -1,14 +1,11 @@
 //! What the next run puts on record after an end that was not in order.
 
-use crate::{Site, answered, asked, recorder, refused};
-use audit::verify;
+use crate::{Site, answered, asked, begun, refused};
 use event::{CallId, Kind, Status};
-use std::collections::BTreeMap;
-use tlog::verify::Expected;
 
 /// A run that passes three calls on and answers the second; in order or not at its end.
 async fn run(log: &tlog::Log, in_order: bool) -> Vec<CallId> {
-    let recorder = recorder(log);
+    let recorder = begun(log).await;
     let calls: Vec<_> = (0..3).map(|_| recorder.call_id()).collect();
     let mut indexes = Vec::new();
     for call in &calls {
@@ -20,7 +17,7 @@ async fn run(log: &tlog::Log, in_order: bool) -> Vec<CallId> {
     }
     recorder.record(&refused(&recorder, recorder.call_id())).await.unwrap();
     if in_order {
-        recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await.unwrap();
+        recorder.end().await.unwrap();
     }
     log.close().unwrap();
     calls
@@ -32,27 +29,35 @@ async fn open_calls_are_in_doubt_after_an_unclean_end() {
     let calls = run(&log, false).await;
     let before = u64::try_from(site.rows().len()).unwrap();
     let (log, recovered) = site.open();
-    assert_eq!(recorder(&log).recover(&recovered).await.unwrap(), 2);
-    recorder(&log).notice(Kind::GatewayStarted, BTreeMap::new()).await.unwrap();
+    let second = begun(&log).await;
+    assert_eq!(second.recover(&recovered).await.unwrap(), 2);
+    second.heartbeat().await.unwrap();
     log.close().unwrap();
     let rows = site.rows();
     let new: Vec<_> = rows.iter().filter(|row| before <= row.index).collect();
     let kinds: Vec<_> = new.iter().map(|row| row.event.kind).collect();
     assert_eq!(
         kinds,
-        [Kind::LogRecovered, Kind::CallInDoubt, Kind::CallInDoubt, Kind::GatewayStarted]
+        [
+            Kind::GatewayStarted,
+            Kind::LogRecovered,
+            Kind::CallInDoubt,
+            Kind::CallInDoubt,
+            Kind::LogHeartbeat
+        ]
     );
-    let details = &new[0].event.details;
+    let details = &new[1].event.details;
     assert_eq!(details["calls_in_doubt"], "2");
     assert_eq!(details["entries"], before.to_string());
     assert_eq!(details["bytes_dropped"], "0");
-    for (row, (call, index)) in new[1..3].iter().zip([(calls[0], 0), (calls[2], 2)]) {
+    assert_eq!(details["oldest_open"], "1");
+    for (row, (call, index)) in new[2..4].iter().zip([(calls[0], 1), (calls[2], 3)]) {
         assert_eq!((row.event.call, row.event.asked), (Some(call), Some(index)));
         assert_eq!(row.event.outcome.as_ref().unwrap().status, Status::Unknown);
     }
-    let counts = verify(&site.path(), &Expected::default(), &mut |_| {}).unwrap().counts;
+    let counts = crate::verified(&site);
     assert_eq!((counts.asked, counts.answered, counts.in_doubt), (3, 1, 2));
-    assert_eq!((counts.refused, counts.other, counts.open), (1, 2, 0));
+    assert_eq!((counts.refused, counts.other, counts.open), (1, 4, 0));
 }
 
 #[tokio::test]
@@ -61,9 +66,10 @@ async fn nothing_is_added_after_an_end_in_order() {
     run(&log, true).await;
     let before = site.rows().len();
     let (log, recovered) = site.open();
-    assert_eq!(recorder(&log).recover(&recovered).await.unwrap(), 0);
+    assert_eq!(begun(&log).await.recover(&recovered).await.unwrap(), 0);
     log.close().unwrap();
-    assert_eq!(site.rows().len(), before);
+    assert_eq!(site.rows().len(), before + 1);
+    crate::verified(&site);
 }
 
 #[tokio::test]
@@ -71,9 +77,9 @@ async fn nothing_is_added_to_a_new_log() {
     let (site, log) = Site::new();
     log.close().unwrap();
     let (log, recovered) = site.open();
-    assert_eq!(recorder(&log).recover(&recovered).await.unwrap(), 0);
+    assert_eq!(begun(&log).await.recover(&recovered).await.unwrap(), 0);
     log.close().unwrap();
-    assert!(site.rows().is_empty());
+    assert_eq!(site.rows().len(), 1);
 }
 
 #[tokio::test]
@@ -83,7 +89,7 @@ async fn a_call_is_in_doubt_once() {
     for expected in [2, 0, 0] {
         let (log, recovered) = site.open();
         // The run after it crashes at once.
-        assert_eq!(recorder(&log).recover(&recovered).await.unwrap(), expected);
+        assert_eq!(begun(&log).await.recover(&recovered).await.unwrap(), expected);
         log.submit(b"x".to_vec()).unwrap().await.unwrap();
         log.close().unwrap();
     }
@@ -102,17 +108,57 @@ async fn a_call_is_in_doubt_once() {
 #[tokio::test]
 async fn more_open_calls_than_the_queue_holds_are_all_recorded() {
     let (site, log) = Site::new();
-    let recorder_of_first = recorder(&log);
+    let first = begun(&log).await;
     for _ in 0..200 {
-        let call = recorder_of_first.call_id();
-        recorder_of_first.submit(&asked(&recorder_of_first, call)).unwrap();
+        first.submit(&asked(&first, first.call_id())).unwrap();
     }
     log.close().unwrap();
     let signer = tlog::Signer::from_text(&site.key).unwrap();
     let small = tlog::Config { queue_entries: 4, ..crate::config() };
     let (log, recovered) = tlog::Log::open(&site.path(), signer, small).unwrap();
-    assert_eq!(recorder(&log).recover(&recovered).await.unwrap(), 200);
+    assert_eq!(begun(&log).await.recover(&recovered).await.unwrap(), 200);
     log.close().unwrap();
-    let counts = verify(&site.path(), &Expected::default(), &mut |_| {}).unwrap().counts;
+    let counts = crate::verified(&site);
     assert_eq!((counts.asked, counts.in_doubt, counts.open), (200, 200, 0));
+}
+
+#[tokio::test]
+async fn recovery_is_the_second_thing_of_a_run_or_refused() {
+    let (site, log) = Site::new();
+    run(&log, false).await;
+    let (log, recovered) = site.open();
+    let late = crate::recorder(&log);
+    late.recover(&recovered).await.unwrap_err();
+    late.begin(std::collections::BTreeMap::new()).await.unwrap();
+    late.record(&refused(&late, late.call_id())).await.unwrap();
+    late.recover(&recovered).await.unwrap_err();
+    log.close().unwrap();
+}
+
+#[tokio::test]
+async fn open_calls_are_found_far_behind_the_end() {
+    let (site, log) = Site::new();
+    let first = begun(&log).await;
+    let mut asked_at = Vec::new();
+    for _ in 0..2 {
+        let receipt = first.record(&asked(&first, first.call_id())).await.unwrap();
+        asked_at.push(receipt.index());
+    }
+    first.heartbeat().await.unwrap();
+    // More than the recovery looks at first, and more than it looks at then.
+    for _ in 0..5_000 {
+        if first.submit(&refused(&first, first.call_id())).is_err() {
+            first.record(&refused(&first, first.call_id())).await.unwrap();
+        }
+    }
+    let receipt = first.record(&asked(&first, first.call_id())).await.unwrap();
+    asked_at.push(receipt.index());
+    log.close().unwrap();
+    let (log, recovered) = site.open();
+    assert_eq!(begun(&log).await.recover(&recovered).await.unwrap(), 3);
+    log.close().unwrap();
+    let rows = site.rows();
+    let in_doubt = rows.iter().filter(|row| row.event.kind == Kind::CallInDoubt);
+    assert_eq!(in_doubt.map(|row| row.event.asked.unwrap()).collect::<Vec<_>>(), asked_at);
+    crate::verified(&site);
 }

@@ -1,8 +1,8 @@
 use crate::{
-    Actor, ActorKind, Answered, Asked, Basis, CallId, ClaimedClient, Decision, Direction, Effect,
-    Environment, Event, EventId, Evidence, EvidenceKind, Hop, HopRole, Kind, Level, MethodClass,
-    Outcome, Payload, Refusal, Refused, Resource, ResourceKind, Stamp, Status, Time, Transport,
-    bounded,
+    Actor, ActorKind, Answered, Asked, Basis, CallId, ClaimedClient, Decision, Direction,
+    ENTRY_BYTES_MAX, Effect, Environment, Event, EventId, Evidence, EvidenceKind, Hop, HopRole,
+    Kind, LeafHash, Level, MethodClass, Outcome, Payload, Refusal, Refused, Resource, ResourceKind,
+    Sequence, Stamp, Status, Time, Transport, bounded,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -139,13 +139,62 @@ fn every_kind(text: &str) -> Vec<Event> {
     ]
 }
 
+fn sequence(n: u64, previous: Option<u8>) -> Sequence {
+    let previous = previous.map(|byte| LeafHash([byte; 32]));
+    Sequence { n, previous, run: Uuid::from_u128(9) }
+}
+
+/// What came after the first golden file: sequences, and one event of each new kind.
+fn in_sequence(text: &str) -> Vec<Event> {
+    let sequenced = |n: u64, event: &Event| Event {
+        sequence: Some(sequence(n, (n > 0).then_some(0xa0 + u8::try_from(n % 16).unwrap()))),
+        ..event.clone()
+    };
+    let older = every_kind(text);
+    let mut events: Vec<Event> = (0..).zip(&older).map(|(n, event)| sequenced(n, event)).collect();
+    let ended = Event::session_ended(stamp(6, text), "sha256:00".to_owned());
+    events.push(sequenced((1 << 53) - 1, &ended));
+    for (n, kind) in (0..).zip(NEWER_KINDS) {
+        let details = BTreeMap::from([("a".to_owned(), text.to_owned())]);
+        events.push(sequenced(n, &Event::notice(stamp(7, "gw"), kind, details)));
+    }
+    events
+}
+
+/// What there was to say of the gateway itself when sequences came, and was not before.
+const NEWER_KINDS: [Kind; 12] = [
+    Kind::HoldLifted,
+    Kind::HoldPlaced,
+    Kind::KeyRecovery,
+    Kind::KeyRetired,
+    Kind::KeyRevoked,
+    Kind::KeyRotated,
+    Kind::LogAnchored,
+    Kind::LogContinued,
+    Kind::LogHeartbeat,
+    Kind::LogPruned,
+    Kind::LogRead,
+    Kind::LogTimestamped,
+];
+
+fn lines(events: &[Event]) -> String {
+    events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
+}
+
 #[test]
 fn bytes_of_version_1_never_change() {
-    let golden = "tests/golden/events-v1.jsonl";
-    let written: String = every_kind("agent \"ünïcode\" \u{1}\u{7f}\n€")
-        .iter()
-        .map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n")
-        .collect();
+    check_golden("tests/golden/events-v1.jsonl", &every_kind(AWKWARD));
+}
+
+#[test]
+fn bytes_of_sequences_never_change() {
+    check_golden("tests/golden/events-v1-sequences.jsonl", &in_sequence(AWKWARD));
+}
+
+const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";
+
+fn check_golden(golden: &str, events: &[Event]) {
+    let written = lines(events);
     let expected = std::fs::read_to_string(golden).unwrap();
     assert_eq!(written, expected, "the event format is public: add fields, never change bytes");
     for line in expected.lines() {
@@ -172,6 +221,38 @@ fn an_event_larger_than_an_entry_is_refused() {
 }
 
 #[test]
+fn an_event_that_its_place_makes_too_large_is_refused() {
+    let sequence = sequence(u64::MAX, Some(1));
+    let empty = Event::notice(stamp(5, "g"), Kind::LogRead, BTreeMap::new());
+    let largest = |more: usize| {
+        let frame = b"\"details\":{\"k\":\"\"},".len();
+        let bytes = empty.draft().unwrap().at(&sequence).unwrap().len() + frame;
+        let text = "x".repeat(ENTRY_BYTES_MAX - bytes + more);
+        let details = BTreeMap::from([("k".to_owned(), text)]);
+        Event { details, ..empty.clone() }.draft().unwrap().at(&sequence)
+    };
+    assert_eq!(largest(0).unwrap().len(), ENTRY_BYTES_MAX);
+    assert!(largest(1).unwrap_err().to_string().contains("larger than a log entry"));
+}
+
+#[test]
+fn a_sequence_in_another_form_is_no_event() {
+    let event = Event::session_ended(stamp(6, "g"), "sha256:00".to_owned());
+    let event = Event { sequence: Some(sequence(3, Some(0xab))), ..event };
+    let text = String::from_utf8(event.encode().unwrap()).unwrap();
+    let hash = "ab".repeat(32);
+    for (from, to) in [
+        (hash.clone(), "ab".repeat(31)),
+        (hash, "AB".repeat(32)),
+        ("\"n\":3".to_owned(), "\"n\":-3".to_owned()),
+    ] {
+        let other = text.replace(&from, &to);
+        assert_ne!(other, text);
+        assert!(Event::decode(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn bounded_cuts_at_characters_and_says_so() {
     assert_eq!(bounded("abc", 3), "abc");
     assert_eq!(bounded("abcd", 3), "…");
@@ -181,11 +262,26 @@ fn bounded_cuts_at_characters_and_says_so() {
 proptest! {
     #[test]
     fn encoding_is_canonical_and_reads_back(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}|.{0,8}") {
-        for event in every_kind(&text) {
+        for event in every_kind(&text).into_iter().chain(in_sequence(&text)) {
             let bytes = event.encode().unwrap();
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             prop_assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes.clone());
             prop_assert_eq!(Event::decode_strict(&bytes).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_draft_is_the_event_at_its_place_and_nothing_else(
+        text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}", n: u64, previous: Option<[u8; 32]>, run: u128,
+    ) {
+        let sequence = Sequence {
+            n,
+            previous: previous.map(LeafHash),
+            run: Uuid::from_u128(run),
+        };
+        for event in every_kind(&text).into_iter().chain(in_sequence(&text)) {
+            let placed = Event { sequence: Some(sequence), ..event.clone() };
+            prop_assert_eq!(event.draft().unwrap().at(&sequence).unwrap(), placed.encode().unwrap());
         }
     }
 

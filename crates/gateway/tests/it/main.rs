@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod beside;
 mod bytes;
 mod client;
 mod disconnects;

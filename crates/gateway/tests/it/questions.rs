@@ -5,7 +5,7 @@ use crate::messages::{code, event, legacy, legacy_call, result};
 use crate::rig::{Plan, Rig};
 use crate::trail;
 use crate::upstream::{Stream, Upstream, Waiting, empty};
-use event::{ActorKind, Direction, Status};
+use event::{ActorKind, Direction, Kind, Status};
 use http::Method;
 
 const QUESTION: &str = r#"{"jsonrpc":"2.0","id":"q-1","method":"elicitation/create","params":{"message":"canary-question","requestedSchema":{}}}"#;
@@ -145,4 +145,26 @@ async fn a_server_cannot_reuse_the_id_of_an_open_question() {
         trail.calls("elicitation/create").iter().map(|call| call.status()).collect();
     assert_eq!(statuses, [Status::Ok, Status::Cancelled]);
     assert_eq!(trail::reason(trail.refusal()), "gateway.overloaded");
+}
+
+#[tokio::test]
+async fn a_session_ends_on_record_after_what_was_still_said_in_it() {
+    let (_upstream, mut waiting, rig, session) = in_session().await;
+    let (stream, mut reply) =
+        streamed(&rig, &mut waiting, legacy_call(&session, "1", "echo")).await;
+    let close = Ask::new(Method::DELETE).session(&session).token(&rig.token("alice"));
+    let closed = tokio::spawn(close.send(rig.address));
+    waiting.next().await.answer(empty(200));
+    assert_eq!(closed.await.unwrap().status, 200);
+    stream.message(QUESTION).await;
+    let told = waiting.next().await;
+    assert_eq!(code(&told.seen.message().unwrap()), 50_301);
+    told.answer(empty(202));
+    stream.message(&result("1")).await;
+    assert_eq!(reply.event().await, event(&result("1")));
+    drop(stream);
+    let trail = rig.until(trail::Trail::sessions_ended).await;
+    let last: Vec<_> = trail.rows.iter().rev().take(2).map(|row| row.event.kind).collect();
+    assert_eq!(last, [Kind::SessionEnded, Kind::CallAnswered]);
+    assert_eq!(rig.stop().await.call("elicitation/create").status(), Status::Cancelled);
 }

@@ -6,9 +6,8 @@ use crate::trail::{self, Trail};
 use crate::upstream::Upstream;
 use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
-use event::Kind;
 use gateway::config::{AnswerDurability, Command, Limits, Listener, Server, Stderr};
-use gateway::{Gateway, Parts};
+use gateway::{Beside, Gateway, Parts};
 use identity::dev::TokenIssuer;
 use identity::{Config, ProviderConfig, Verifier};
 use policy::{Bundle, Engine, Source};
@@ -32,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) answers: AnswerDurability,
     pub(crate) origins: Vec<String>,
+    pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) free_bytes_min: u64,
     /// A disk in memory instead of a directory.
     pub(crate) memory: Option<Memory>,
@@ -73,6 +73,7 @@ impl Plan {
             limits: Limits::default(),
             answers: AnswerDurability::BeforeRelease,
             origins: Vec::new(),
+            beside: None,
             free_bytes_min: 0,
             memory: None,
         }
@@ -93,6 +94,7 @@ impl Plan {
         let (signer, key) = Signer::generate("example.com/log").unwrap();
         let log = Log::create_on(storage, signer, log_config(clock, self.free_bytes_min)).unwrap();
         let recorder = Recorder::new(log.clone(), place(), clock);
+        recorder.begin(BTreeMap::new()).await.unwrap();
         let issuer = TokenIssuer::generate(ISSUER, "key-1").unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -110,6 +112,8 @@ impl Plan {
             },
             limits: self.limits,
             answers: self.answers,
+            receipts: false,
+            beside: self.beside,
         });
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::new(gateway.unwrap()).serve(listener, stop.clone()));
@@ -178,14 +182,16 @@ impl Rig {
         let directory = self.log_directory();
         self.stop.cancel();
         within("the gateway stops", self.serving).await.unwrap();
-        self.recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await.unwrap();
+        self.recorder.end().await.unwrap();
         close(self.log).await.unwrap();
         if let Some(memory) = &self.memory {
             memory.copy_to(&directory).unwrap();
         }
-        assert_eq!(trail::verify(&directory).counts.open, 0);
+        assert_eq!(trail::verify(&directory).open, 0);
         look(&directory);
-        Trail::read(&directory)
+        let trail = Trail::read(&directory);
+        assert!(trail.sessions_ended(), "{:#?}", trail.rows);
+        trail
     }
 
     /// Stops a gateway whose log has stopped already; the log is read as it was left.

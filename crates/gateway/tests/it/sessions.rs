@@ -114,6 +114,15 @@ async fn a_closed_session_is_gone() {
     assert_eq!(statuses, [Status::HttpError, Status::Accepted]);
     let reasons: Vec<_> = trail.refusals().into_iter().map(trail::reason).collect();
     assert_eq!(reasons, ["session.unknown", "session.unknown"]);
+    // The session ends on record with the answer that closed it, not with the gateway.
+    let kinds: Vec<_> = trail.rows.iter().map(|row| row.event.kind).collect();
+    let ended = kinds.iter().position(|kind| *kind == Kind::SessionEnded).unwrap();
+    assert_eq!(
+        kinds[ended - 1..ended + 2],
+        [Kind::CallAnswered, Kind::SessionEnded, Kind::CallRefused]
+    );
+    assert_eq!(trail.rows[ended].event.session, trail.calls("tools/call")[0].asked.session);
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::SessionEnded).count(), 1);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What the log holds: read back as events, verified, and put together call by call.
 
-use audit::{Follower, Row, Verified};
+use audit::{Follower, Row};
 use event::{Event, Kind, Outcome, Status};
 use std::path::Path;
-use tlog::verify::Expected;
+use verify::{Directory, EventCounts, Options};
 
 /// The events of a log.
 #[derive(Debug)]
@@ -65,6 +65,18 @@ impl Trail {
         self.of(Kind::CallAsked).count() == self.of(Kind::CallAnswered).count()
     }
 
+    /// Whether nothing happened in a session after its end, and every session has one.
+    pub(crate) fn sessions_ended(&self) -> bool {
+        self.of(Kind::CallAsked).filter_map(|asked| asked.session.as_ref()).all(|session| {
+            let last = |kind| {
+                let of_session = |row: &&Row| row.event.session.as_ref() == Some(session);
+                let mut rows = self.rows.iter().rev().filter(of_session);
+                rows.find(|row| row.event.kind == kind).map(|row| row.index)
+            };
+            last(Kind::CallAsked) < last(Kind::SessionEnded)
+        })
+    }
+
     fn of(&self, kind: Kind) -> impl Iterator<Item = &Event> {
         self.rows.iter().map(|row| &row.event).filter(move |event| event.kind == kind)
     }
@@ -87,8 +99,9 @@ pub(crate) fn reason(refused: &Event) -> &str {
 }
 
 /// The log verifies whole.
-pub(crate) fn verify(directory: &Path) -> Verified {
-    audit::verify(directory, &Expected::default(), &mut |_| {}).unwrap()
+pub(crate) fn verify(directory: &Path) -> EventCounts {
+    let verified = verify::verify(&Directory::new(directory), &Options::default(), &mut ());
+    verified.unwrap().counts.unwrap()
 }
 
 /// Whether any file of the log holds this text.

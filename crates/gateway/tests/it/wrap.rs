@@ -5,7 +5,7 @@ use crate::rig::{POLICY, close, engine, log_config, place, sh};
 use crate::trail::{self, Trail};
 use crate::within;
 use audit::{Clock, Recorder};
-use event::{Actor, ActorKind, Direction, Kind, Level, Status, Transport};
+use event::{Actor, ActorKind, Direction, Level, Status, Transport};
 use gateway::config::{AnswerDurability, Limits};
 use gateway::{SpawnError, WrapEnd, WrapParts, wrap};
 use serde_json::Value;
@@ -54,7 +54,11 @@ impl Wrapped {
         let (input, reader) = tokio::io::duplex(1 << 16);
         let (writer, output) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
-        let running = tokio::spawn(wrap(parts, BufReader::new(reader), writer, stop.clone()));
+        let (begins, told) = (recorder.clone(), stop.clone());
+        let running = tokio::spawn(async move {
+            begins.begin(BTreeMap::new()).await.unwrap();
+            wrap(parts, BufReader::new(reader), writer, told).await
+        });
         let output = BufReader::new(output);
         Self { input: Some(input), output, stop, running, log, recorder, directory }
     }
@@ -91,12 +95,14 @@ impl Wrapped {
     async fn end(mut self) -> (WrapEnd, String, Trail) {
         let rest = self.hear_the_rest().await;
         let end = within("the wrap ends", self.running).await.unwrap().unwrap();
-        self.recorder.notice(Kind::GatewayStopped, BTreeMap::new()).await.unwrap();
+        self.recorder.end().await.unwrap();
         close(self.log).await.unwrap();
         let log = self.directory.path().join("log");
-        assert_eq!(trail::verify(&log).counts.open, 0);
+        assert_eq!(trail::verify(&log).open, 0);
         assert!(!trail::mentions(&log, "canary"));
-        (end, rest, Trail::read(&log))
+        let trail = Trail::read(&log);
+        assert!(trail.sessions_ended(), "{:#?}", trail.rows);
+        (end, rest, trail)
     }
 }
 

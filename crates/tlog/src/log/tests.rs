@@ -3,16 +3,13 @@
 use crate::batch::Committed;
 use crate::config::Config;
 use crate::error::Error;
-use crate::key::Signer;
 use crate::log::Log;
-use crate::merkle::tests::naive_root;
-use crate::merkle::{Hash, leaf_hash};
-use crate::proof::{verify_consistency, verify_inclusion};
 use crate::queue::Submission;
 use crate::scan::{SPARE, segment_path};
+use crate::simulation::naive_root;
 use crate::storage::{Fault, FaultKind, Memory, Storage as _, Survival};
-use crate::tile::TILE_WIDTH;
 use crate::verify::{Expected, FailureKind, Report, verify};
+use note::{Epoch, Hash, Signer, TILE_WIDTH, leaf_hash, verify_consistency, verify_inclusion};
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +17,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 
 pub(super) fn signer() -> Signer {
-    Signer::from_seed("example.com/log", &[7; 32]).unwrap()
+    Signer::from_seed("example.com/log", note::Algorithm::Ed25519, &[7; 32]).unwrap()
 }
 
 pub(super) fn config() -> Config {
@@ -38,6 +35,12 @@ pub(super) fn append(log: &Log, range: std::ops::Range<u64>) -> Vec<Committed> {
     range.map(|index| log.submit(entry(index)).unwrap().wait().unwrap()).collect()
 }
 
+/// Appends these entries in as few batches as can be.
+pub(super) fn fill(log: &Log, range: std::ops::Range<u64>) -> Vec<Committed> {
+    let entries: Vec<_> = range.map(entry).collect();
+    log.submit_all(&entries).into_iter().map(|one| one.wait().unwrap()).collect()
+}
+
 pub(super) fn stored(log: &Log) -> Vec<Vec<u8>> {
     log.reader().entries(0).unwrap().map(|entry| entry.unwrap().1).collect()
 }
@@ -50,6 +53,11 @@ pub(super) fn verified(storage: &Memory) -> Result<Report, crate::verify::Failur
 
 fn naive(count: u64) -> Hash {
     naive_root(&(0..count).map(|index| leaf_hash(&entry(index))).collect::<Vec<_>>())
+}
+
+/// Where the first entry of the first segment stands.
+fn first_entry(log: &Log) -> u64 {
+    104 + 9 + u64::try_from(log.epoch().len()).unwrap() + 9
 }
 
 fn create() -> (Memory, Log) {
@@ -86,10 +94,16 @@ fn receipts_name_the_place_and_are_signed() {
         assert_eq!(committed.leaf_hash, leaf_hash(&entry(index)));
         assert_eq!(committed.tree_size(), index + 1);
         assert_eq!(committed.root(), naive(index + 1));
-        committed.batch.verify(log.verifier()).unwrap();
+        let (epoch, certificate) = Epoch::parse(committed.epoch.as_bytes()).unwrap();
+        certificate.verify(log.verifier()).unwrap();
+        assert_eq!(&committed.epoch, log.epoch());
+        committed.batch.verify("example.com/log", &epoch.key).unwrap();
+        assert!(committed.batch.verify("example.com/log", log.verifier()).is_err());
         let mut other = (*committed.batch).clone();
         other.time_ms += 1;
-        assert!(other.verify(log.verifier()).is_err());
+        assert!(other.verify("example.com/log", &epoch.key).is_err());
+        let proof = committed.proof();
+        verify_inclusion(&entry(index), index, index + 1, &committed.root(), &proof).unwrap();
     }
     assert!(2 < storage.list("segments").unwrap().len(), "several segments were filled");
     assert_eq!(log.tip().root, naive(30));
@@ -102,7 +116,8 @@ fn receipts_name_the_place_and_are_signed() {
 #[test]
 fn entries_have_one_byte_to_what_a_segment_holds() {
     let (_, log) = create();
-    let max = 4096 - 104 - 9 - 166;
+    let certificate = 9 + crate::epoch::certificate_bytes_max("example.com/log").unwrap();
+    let max = 4096 - 104 - certificate - 9 - 166;
     let refused = log.submit(Vec::new()).unwrap_err();
     assert!(matches!(refused, Error::EntrySize { bytes: 0, .. }));
     let refused = log.submit(vec![1; max + 1]).unwrap_err();
@@ -129,10 +144,13 @@ fn a_full_queue_refuses_at_once() {
     let (go, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let mut config = Config::new(Arc::new(move || {
-        entered.send(()).ok();
-        released.lock().unwrap().recv().ok();
+        if std::thread::current().name() == Some("tlog-commit") {
+            entered.send(()).ok();
+            released.lock().unwrap().recv().ok();
+        }
         5
     }));
+    config.monotonic = Arc::new(|| 0);
     config.segment_bytes = 4096;
     config.queue_entries = 3;
     let log = Log::create_on(Arc::new(Memory::default()), signer(), config).unwrap();
@@ -170,7 +188,7 @@ fn the_directory_must_be_new_or_a_log() {
     let again = Log::create_on(Arc::new(storage.clone()), signer(), config());
     assert!(matches!(again, Err(Error::Exists(_))));
     assert!(matches!(reopen(&Memory::default()), Err(Error::NotALog(_))));
-    let other = Signer::from_seed("example.com/log", &[8; 32]).unwrap();
+    let other = Signer::from_seed("example.com/log", note::Algorithm::Ed25519, &[8; 32]).unwrap();
     let wrong = Log::open_on(Arc::new(storage), other, config());
     assert!(matches!(wrong, Err(Error::WrongKey { .. })));
     let mut small = config();
@@ -240,7 +258,7 @@ fn nothing_is_published_that_is_not_stored() {
         log.publish().unwrap();
         append(&log, 3..4);
         // A bit flips in an entry, or in a tile that is read back.
-        let offset = if path.starts_with("seg") { 104 + 9 + 2 } else { 0 };
+        let offset = if path.starts_with("seg") { first_entry(&log) + 2 } else { 0 };
         storage.flip(&path, offset, 1);
         let published = log.publish();
         if path.starts_with("seg") {
@@ -279,12 +297,9 @@ fn a_tile_that_is_already_there_must_be_the_same() {
     log.publish().unwrap();
     log.close().unwrap();
     // The checkpoint is rolled back, and a tile has another content.
-    let old = crate::checkpoint::Checkpoint {
-        origin: "example.com/log".to_owned(),
-        size: 0,
-        root: Hash::EMPTY_ROOT,
-    };
-    storage.put("checkpoint", old.sign(&signer()).as_bytes()).unwrap();
+    let old =
+        note::Checkpoint { origin: "example.com/log".to_owned(), size: 0, root: Hash::EMPTY_ROOT };
+    storage.put("checkpoint", old.sign(&signer()).unwrap().as_bytes()).unwrap();
     let log = reopen(&storage).unwrap();
     storage.flip("tile/0/000.p/3", 5, 1);
     assert!(matches!(log.publish(), Err(Error::Corrupt(found)) if found.path == "tile/0/000.p/3"));
@@ -365,7 +380,7 @@ fn a_follower_never_sees_what_is_not_durable() {
 fn a_follower_reports_damage_instead_of_waiting() {
     let (storage, log) = create();
     append(&log, 0..3);
-    let second = 104 + 9 + 8 + 166 + 9;
+    let second = first_entry(&log) + 8 + 166 + 9;
     storage.flip(&segment_path(0), second, 1);
     let mut follower = log.reader().entries(0).unwrap();
     assert_eq!(follower.next_entry().unwrap().unwrap().0, 0);
@@ -471,12 +486,8 @@ fn a_checkpoint_with_another_root_is_refused() {
     let (storage, log) = create();
     append(&log, 0..5);
     log.close().unwrap();
-    let forked = crate::checkpoint::Checkpoint {
-        origin: "example.com/log".to_owned(),
-        size: 4,
-        root: naive(5),
-    };
-    storage.put("checkpoint", forked.sign(&signer()).as_bytes()).unwrap();
+    let forked = note::Checkpoint { origin: "example.com/log".to_owned(), size: 4, root: naive(5) };
+    storage.put("checkpoint", forked.sign(&signer()).unwrap().as_bytes()).unwrap();
     assert!(matches!(reopen(&storage), Err(Error::Corrupt(_))));
     let failure = verified(&storage).unwrap_err();
     assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Altered, "checkpoint"));
@@ -516,7 +527,10 @@ fn a_spare_segment_is_made_ahead_and_gone_after_closing() {
 
 #[test]
 fn a_panic_in_the_clock_stops_the_log_and_answers() {
-    let mut config = Config::new(Arc::new(|| panic!("the clock broke")));
+    let mut config = Config::new(Arc::new(|| {
+        assert_ne!(std::thread::current().name(), Some("tlog-commit"), "the clock broke");
+        5
+    }));
     config.segment_bytes = 4096;
     let log = Log::create_on(Arc::new(Memory::default()), signer(), config).unwrap();
     let answer = log.submit(entry(0)).unwrap().wait();

@@ -16,6 +16,8 @@ pub enum Survival {
     FirstHalf,
     /// Every second sector of 512 bytes of each write, and the names.
     Holes,
+    /// Any sectors of each write, and any names: which, this seed says.
+    Random(u64),
 }
 
 #[derive(Debug, Default)]
@@ -44,9 +46,10 @@ impl Inode {
         Ok(())
     }
 
-    pub(super) fn after_crash(&self, survival: Survival) -> Vec<u8> {
+    /// What a crash leaves; `number` tells the files apart.
+    pub(super) fn after_crash(&self, survival: Survival, number: u64) -> Vec<u8> {
         let mut bytes = self.durable.clone();
-        for (offset, written) in &self.unsynced {
+        for (order, (offset, written)) in (0_u64..).zip(&self.unsynced) {
             match survival {
                 Survival::Nothing => {}
                 Survival::Everything => overwrite(&mut bytes, written, *offset),
@@ -56,15 +59,33 @@ impl Inode {
                     overwrite(&mut bytes, kept, *offset);
                 }
                 Survival::Holes => {
-                    for (position, byte) in (*offset..).zip(written) {
-                        if position / SECTOR_BYTES % 2 == 1 {
-                            overwrite(&mut bytes, &[*byte], position);
-                        }
-                    }
+                    keep_sectors(&mut bytes, written, *offset, |sector| sector % 2 == 1);
+                }
+                Survival::Random(seed) => {
+                    let mixed = mix(mix(seed, number), order);
+                    keep_sectors(&mut bytes, written, *offset, |sector| {
+                        mix(mixed, sector) & 1 == 0
+                    });
                 }
             }
         }
         bytes
+    }
+}
+
+/// A number that looks random and depends on both (`SplitMix64`).
+pub(super) fn mix(seed: u64, value: u64) -> u64 {
+    let mut mixed = (seed ^ value.wrapping_mul(0xff51_afd7_ed55_8ccd)).wrapping_add(GOLDEN);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn keep_sectors(bytes: &mut [u8], written: &[u8], offset: usize, keep: impl Fn(u64) -> bool) {
+    for (position, byte) in (offset..).zip(written) {
+        if keep(u64::try_from(position / SECTOR_BYTES).unwrap_or(0)) {
+            overwrite(bytes, &[*byte], position);
+        }
     }
 }
 
@@ -75,3 +96,4 @@ fn overwrite(bytes: &mut [u8], written: &[u8], offset: usize) {
 }
 
 const SECTOR_BYTES: usize = 512;
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

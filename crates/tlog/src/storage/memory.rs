@@ -3,7 +3,8 @@
 //!
 //! Knows nothing of what the bytes mean.
 
-use crate::storage::inode::{Inode, Survival};
+use crate::storage::gate::Gate;
+use crate::storage::inode::{Inode, Survival, mix};
 use crate::storage::{Access, Claim, LOCK, PUT_TEMPORARY, Storage, StoredFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
 }
 
 /// One operation that goes wrong.
@@ -45,9 +47,14 @@ pub enum FaultKind {
 }
 
 impl Memory {
-    /// Lets one later operation fail.
+    /// Lets one later operation fail, and no other.
     pub fn plan(&self, fault: Fault) {
-        self.state().fault = Some(fault);
+        self.state().faults = vec![fault];
+    }
+
+    /// Lets one more later operation fail.
+    pub fn plan_another(&self, fault: Fault) {
+        self.state().faults.push(fault);
     }
 
     /// How many changing operations there were.
@@ -69,19 +76,19 @@ impl Memory {
     #[must_use]
     pub fn copy(&self, survival: Survival) -> Self {
         let old = self.state();
-        let names = match survival {
-            Survival::Nothing | Survival::FirstHalf => &old.durable_names,
-            Survival::Everything | Survival::Holes => &old.names,
-        };
         let mut new = State { dirs: old.dirs.clone(), ..State::default() };
-        for (path, inode) in names {
-            if let Some(inode) = old.inodes.get(*inode) {
-                new.names.insert(path.clone(), new.inodes.len());
-                new.inodes.push(Inode::settled(inode.after_crash(survival)));
+        for (path, inode) in old.surviving_names(survival) {
+            if let Some(found) = old.inodes.get(inode) {
+                let number = u64::try_from(inode).unwrap_or(0);
+                for (at, _) in path.match_indices('/') {
+                    new.dirs.extend(path.get(..at).map(str::to_owned));
+                }
+                new.names.insert(path, new.inodes.len());
+                new.inodes.push(Inode::settled(found.after_crash(survival, number)));
             }
         }
         new.durable_names = new.names.clone();
-        Self { state: Arc::new(Mutex::new(new)) }
+        Self { state: Arc::new(Mutex::new(new)), gate: Arc::default() }
     }
 
     /// Takes a name away, as `rm` in another process does.
@@ -115,6 +122,26 @@ impl Memory {
     /// Sets what [`Storage::free_bytes`] answers; at first without limit.
     pub fn set_free_bytes(&self, bytes: u64) {
         self.state().free_bytes = Some(bytes);
+    }
+
+    /// Sets what [`Storage::is_read_only`] answers.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.state().read_only = read_only;
+    }
+
+    /// Lets every sync hang from now on, until [`Memory::release_syncs`].
+    pub fn hold_syncs(&self) {
+        self.gate.hold();
+    }
+
+    /// Waits until a sync hangs.
+    pub fn wait_for_held_sync(&self) {
+        self.gate.wait_for_one();
+    }
+
+    /// Lets those go that hang.
+    pub fn release_syncs(&self) {
+        self.gate.release();
     }
 
     /// Writes every file to a real directory.
@@ -253,6 +280,12 @@ impl Storage for Memory {
         state.alive()?;
         Ok(state.free_bytes.unwrap_or(u64::MAX))
     }
+
+    fn is_read_only(&self) -> io::Result<bool> {
+        let state = self.state();
+        state.alive()?;
+        Ok(state.read_only)
+    }
 }
 
 #[derive(Debug)]
@@ -311,6 +344,7 @@ impl StoredFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.memory.gate.pass();
         let number = self.inode;
         let mut state = self.memory.state();
         let fault = state.strikes();
@@ -321,7 +355,7 @@ impl StoredFile for MemoryFile {
         if synced.is_err() {
             let inode = state.inode(number)?;
             if matches!(fault, Some(FaultKind::Torn | FaultKind::Short)) {
-                inode.durable = inode.after_crash(Survival::Holes);
+                inode.durable = inode.after_crash(Survival::Holes, 0);
             }
             // As Linux does: what could not be written counts as written, is
             // still read, and the next sync does not try it again.
@@ -367,21 +401,41 @@ struct State {
     /// What a crash leaves.
     durable_names: BTreeMap<String, usize>,
     dirs: BTreeSet<String>,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
     operations: u64,
     free_bytes: Option<u64>,
+    read_only: bool,
 }
 
 impl State {
+    fn surviving_names(&self, survival: Survival) -> BTreeMap<String, usize> {
+        match survival {
+            Survival::Nothing | Survival::FirstHalf => self.durable_names.clone(),
+            Survival::Everything | Survival::Holes => self.names.clone(),
+            Survival::Random(seed) => {
+                let paths: BTreeSet<&String> =
+                    self.names.keys().chain(self.durable_names.keys()).collect();
+                let survives = |path: &&String| {
+                    let mixed = path.bytes().fold(seed, |mixed, byte| mix(mixed, byte.into()));
+                    let names = if mixed & 1 == 0 { &self.names } else { &self.durable_names };
+                    names.get(*path).map(|inode| ((*path).clone(), *inode))
+                };
+                paths.iter().filter_map(survives).collect()
+            }
+        }
+    }
+
     fn alive(&self) -> io::Result<()> {
         if self.dead { Err(broken()) } else { Ok(()) }
     }
 
     /// The fault that strikes the operation that comes next.
     fn strikes(&self) -> Option<FaultKind> {
-        let fault = self.fault?;
-        let now = self.operations == fault.operation;
-        (now || fault.lasting && fault.operation < self.operations).then_some(fault.kind)
+        let strikes = |fault: &&Fault| {
+            let now = self.operations == fault.operation;
+            now || fault.lasting && fault.operation < self.operations
+        };
+        self.faults.iter().find(strikes).map(|fault| fault.kind)
     }
 
     fn strikes_torn(&self) -> bool {

@@ -6,6 +6,8 @@
 mod files;
 
 #[cfg(any(test, feature = "testing"))]
+mod gate;
+#[cfg(any(test, feature = "testing"))]
 mod inode;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
@@ -73,6 +75,10 @@ pub trait Storage: Debug + Send + Sync {
 
     /// How many bytes an unprivileged writer could still add.
     fn free_bytes(&self) -> io::Result<u64>;
+
+    /// Whether the file system takes no writes, as when it was mounted anew
+    /// after an error.
+    fn is_read_only(&self) -> io::Result<bool>;
 }
 
 /// An open file. It stays the same file when its name is given to another.

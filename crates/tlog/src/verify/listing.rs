@@ -3,11 +3,11 @@
 //! Knows nothing of the content of files.
 
 use crate::publish::CHECKPOINT;
-use crate::recover::VERIFIER_KEY;
 use crate::scan::{SEGMENTS, SPARE, parse_segment_path};
+use crate::statements::VERIFIER_KEY;
 use crate::storage::{LOCK, PUT_TEMPORARY};
-use crate::tile::Tile;
 use crate::verify::failure::{Failure, FailureKind};
+use note::Tile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -18,15 +18,15 @@ mod tree;
 
 pub use failure::{Failure, FailureKind};
 
-use crate::batch::Batch;
-use crate::checkpoint::{Checkpoint, CheckpointError, Lines};
-use crate::key::Verifier;
-use crate::merkle::Hash;
 use crate::publish::CHECKPOINT;
-use crate::recover::VERIFIER_KEY;
 use crate::scan::{SPARE, segment_path};
+use crate::statements::VERIFIER_KEY;
 use crate::storage::PUT_TEMPORARY;
 use listing::Listing;
+use note::Hash;
+use note::Verifier;
+use note::{Batch, Epoch};
+use note::{Checkpoint, CheckpointError, Lines};
 use segment::{Found, Segment, Stop};
 use std::path::Path;
 use std::thread;
@@ -143,6 +143,7 @@ fn verify_as(
         live,
         log: Hash::of(format!("{}\n", key.to_text()).as_bytes()),
         key,
+        epoch: None,
         checkpoint,
         given,
         observer,
@@ -174,6 +175,8 @@ struct Pass<'a> {
     key: Verifier,
     /// SHA-256 of the verifier key line.
     log: Hash,
+    /// The key that signs the batches at hand.
+    epoch: Option<Verifier>,
     checkpoint: Checkpoint,
     given: Option<Checkpoint>,
     observer: &'a mut dyn Observer,
@@ -291,10 +294,16 @@ impl Pass<'_> {
                 "the entries do not have the root in the trailer",
             ));
         }
-        if found.batch.verify(&self.key).is_err() {
+        if let Some(note) = found.certificate.clone().and_then(|range| bytes.get(range)) {
+            let epoch = Epoch::parse(note).ok().filter(|(_, note)| note.verify(&self.key).is_ok());
+            self.epoch = epoch.map(|(epoch, _)| epoch.key);
+        }
+        let signed =
+            self.epoch.as_ref().is_some_and(|key| found.batch.verify(self.key.name(), key).is_ok());
+        if !signed {
             return Err(at(
                 FailureKind::Signature,
-                "the batch is not signed by the key of the log",
+                "the batch is not signed by a key that the log certified",
             ));
         }
         promised

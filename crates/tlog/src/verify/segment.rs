@@ -3,10 +3,10 @@
 //!
 //! Knows nothing of trees and keys.
 
-use crate::batch::Batch;
-use crate::merkle::Hash;
 use crate::torn::{Tail, judge};
 use crate::verify::failure::{Failure, FailureKind};
+use note::Batch;
+use note::Hash;
 use std::ops::Range;
 
 /// A segment on its way through the verifier.
@@ -26,6 +26,8 @@ pub(super) struct Segment {
 /// A batch that is well formed, numbered right and chained.
 #[derive(Debug)]
 pub(super) struct Found {
+    /// Where the certificate before it is in the file.
+    pub(super) certificate: Option<Range<usize>>,
     /// Where the bytes of its entries are in the file.
     pub(super) entries: Vec<Range<usize>>,
     pub(super) batch: Batch,
@@ -64,6 +66,7 @@ impl Segment {
             self.header(bytes).map_err(Stop::Bad)?;
         }
         let mut entries = Vec::new();
+        let mut certificate = None;
         let mut at = self.at;
         loop {
             let frame = match self.frame(bytes, at, next, entries.len()) {
@@ -78,9 +81,14 @@ impl Segment {
                     entries.push(frame.body.clone());
                     at = frame.body.end;
                 }
+                KIND_EPOCH if at == self.at => {
+                    at = frame.body.end;
+                    certificate = Some(frame.body.clone());
+                }
                 KIND_TRAILER => {
                     let trailer = at;
-                    let found = self.trailer(bytes, entries, trailer..frame.body.end)?;
+                    let mut found = self.trailer(bytes, entries, trailer..frame.body.end)?;
+                    found.certificate = certificate;
                     let wrong = |what| self.bad_entry(trailer, index, what);
                     let batch = &found.batch;
                     let size = next + count(found.entries.len());
@@ -149,7 +157,7 @@ impl Segment {
         if field(0..8) != b"TLOG-SEG" {
             return Err(fail(0, "the file does not begin as a segment"));
         }
-        if field(8..12) != [0, 0, 0, 1] {
+        if field(8..12) != [0, 0, 0, 2] {
             return Err(fail(8, "the format version is unknown"));
         }
         if field(100..104) != crc32c::crc32c(field(0..100)).to_be_bytes() {
@@ -214,7 +222,8 @@ impl Segment {
         let batch = trailer_fields(body);
         let batch = batch.ok_or_else(|| self.bad(frame.start, "a trailer is not well formed"))?;
         let hash = Hash::of(whole);
-        Ok(Found { entries, batch, hash, trailer: frame.start, end: frame.end })
+        let (trailer, end) = (frame.start, frame.end);
+        Ok(Found { certificate: None, entries, batch, hash, trailer, end })
     }
 
     fn bad(&self, at: usize, what: &str) -> Stop {
@@ -260,3 +269,4 @@ const HEADER: usize = 104;
 const FRAME: usize = 9;
 const KIND_ENTRY: u8 = 1;
 const KIND_TRAILER: u8 = 2;
+const KIND_EPOCH: u8 = 3;

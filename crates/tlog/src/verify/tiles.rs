@@ -1,11 +1,11 @@
 //! Rebuilds every tile and bundle from the entries and compares the published
 //! ones with them, byte for byte.
 
-use crate::merkle::Hash;
-use crate::tile::{TILE_WIDTH, Tile, TileKind};
 use crate::verify::failure::{Failure, FailureKind};
 use crate::verify::listing::{self, missing};
 use crate::verify::tree::fold_level;
+use note::Hash;
+use note::{TILE_WIDTH, Tile, TileKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! The verifier's own Merkle tree (RFC 6962 section 2.1): hashes it computes
 //! itself, over bytes it read itself.
 
-use crate::merkle::Hash;
 use aws_lc_rs::digest::{Context, SHA256};
+use note::Hash;
 
 /// A tree as the list of its complete subtrees: leaves in each, and hash.
 #[derive(Debug, Default)]
@@ -68,7 +68,8 @@ fn sha256(parts: &[&[u8]]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::{Tree, fold_level, leaf};
-    use crate::merkle::tests::{naive_root, reference};
+    use crate::merkle::tests::reference;
+    use crate::simulation::naive_root;
 
     #[test]
     fn reference_vectors() {

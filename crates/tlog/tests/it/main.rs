@@ -8,6 +8,7 @@
 
 mod flip;
 mod live;
+mod oracle;
 mod tamper;
 
 use std::collections::BTreeMap;

@@ -80,7 +80,7 @@ fn a_whole_log_rewritten_under_another_key_is_found() {
     let line = format!("{}\n", key.signer().verifier().to_text());
     std::fs::write(log.join("origin.vkey"), line).unwrap();
     let failure = check(&log, &expected);
-    assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Altered, "checkpoint"));
+    assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Signature, "checkpoint"));
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! What an event reports. The words are those of `docs/event-format.md`; none is ever renamed.
+
+use serde::{Deserialize, Serialize};
+
+/// What an event reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// A call was answered, or its end is otherwise known.
+    #[serde(rename = "call.answered")]
+    CallAnswered,
+    /// A call was identified and permitted, and is about to be passed on.
+    #[serde(rename = "call.asked")]
+    CallAsked,
+    /// Found at start: a call was passed on in an earlier run and its end is unknown.
+    #[serde(rename = "call.in-doubt")]
+    CallInDoubt,
+    /// A call was refused by the gateway; it went nowhere.
+    #[serde(rename = "call.refused")]
+    CallRefused,
+    /// A gateway began to serve: the first event of a run.
+    #[serde(rename = "gateway.started")]
+    GatewayStarted,
+    /// A gateway ended in an orderly way: the last event of a run.
+    #[serde(rename = "gateway.stopped")]
+    GatewayStopped,
+    /// Entries that had to be kept need no longer be.
+    #[serde(rename = "hold.lifted")]
+    HoldLifted,
+    /// Entries must be kept until told otherwise, whatever their age.
+    #[serde(rename = "hold.placed")]
+    HoldPlaced,
+    /// A recovery key, kept offline, was named.
+    #[serde(rename = "key.recovery")]
+    KeyRecovery,
+    /// A key signs no more checkpoints of this log.
+    #[serde(rename = "key.retired")]
+    KeyRetired,
+    /// A key must not be trusted any more beyond a known checkpoint.
+    #[serde(rename = "key.revoked")]
+    KeyRevoked,
+    /// A further key signs checkpoints of this log.
+    #[serde(rename = "key.rotated")]
+    KeyRotated,
+    /// What is in the log up to a checkpoint was put where it cannot be changed.
+    #[serde(rename = "log.anchored")]
+    LogAnchored,
+    /// This log goes on where another one ended.
+    #[serde(rename = "log.continued")]
+    LogContinued,
+    /// Said at fixed intervals: the gateway is there, and has recorded so many events.
+    #[serde(rename = "log.heartbeat")]
+    LogHeartbeat,
+    /// Entries below an index were removed, as the time for which they are kept is over.
+    #[serde(rename = "log.pruned")]
+    LogPruned,
+    /// Somebody read the log through the gateway.
+    #[serde(rename = "log.read")]
+    LogRead,
+    /// The log was opened after an unclean end; what was found is in `details`.
+    #[serde(rename = "log.recovered")]
+    LogRecovered,
+    /// A timestamp authority has signed the time of a checkpoint.
+    #[serde(rename = "log.timestamped")]
+    LogTimestamped,
+    /// Another policy set became active.
+    #[serde(rename = "policy.changed")]
+    PolicyChanged,
+    /// A policy set was offered and refused; the active one stayed.
+    #[serde(rename = "policy.rejected")]
+    PolicyRejected,
+    /// A session ended: the last event of its sequence.
+    #[serde(rename = "session.ended")]
+    SessionEnded,
+}
+
+impl Kind {
+    /// Every kind, in the order of the words.
+    pub const ALL: [Self; 22] = [
+        Self::CallAnswered,
+        Self::CallAsked,
+        Self::CallInDoubt,
+        Self::CallRefused,
+        Self::GatewayStarted,
+        Self::GatewayStopped,
+        Self::HoldLifted,
+        Self::HoldPlaced,
+        Self::KeyRecovery,
+        Self::KeyRetired,
+        Self::KeyRevoked,
+        Self::KeyRotated,
+        Self::LogAnchored,
+        Self::LogContinued,
+        Self::LogHeartbeat,
+        Self::LogPruned,
+        Self::LogRead,
+        Self::LogRecovered,
+        Self::LogTimestamped,
+        Self::PolicyChanged,
+        Self::PolicyRejected,
+        Self::SessionEnded,
+    ];
+
+    /// The word used in events, searches and on screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallAnswered => "call.answered",
+            Self::CallAsked => "call.asked",
+            Self::CallInDoubt => "call.in-doubt",
+            Self::CallRefused => "call.refused",
+            Self::GatewayStarted => "gateway.started",
+            Self::GatewayStopped => "gateway.stopped",
+            Self::HoldLifted => "hold.lifted",
+            Self::HoldPlaced => "hold.placed",
+            Self::KeyRecovery => "key.recovery",
+            Self::KeyRetired => "key.retired",
+            Self::KeyRevoked => "key.revoked",
+            Self::KeyRotated => "key.rotated",
+            Self::LogAnchored => "log.anchored",
+            Self::LogContinued => "log.continued",
+            Self::LogHeartbeat => "log.heartbeat",
+            Self::LogPruned => "log.pruned",
+            Self::LogRead => "log.read",
+            Self::LogRecovered => "log.recovered",
+            Self::LogTimestamped => "log.timestamped",
+            Self::PolicyChanged => "policy.changed",
+            Self::PolicyRejected => "policy.rejected",
+            Self::SessionEnded => "session.ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn words_are_those_of_the_encoding_and_stand_in_order() {
+        let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert!(words.is_sorted());
+        for kind in Kind::ALL {
+            let encoded = serde_json::to_string(&kind).unwrap();
+            assert_eq!(encoded, format!("\"{}\"", kind.as_str()));
+            assert_eq!(serde_json::from_str::<Kind>(&encoded).unwrap(), kind);
+        }
+    }
+}

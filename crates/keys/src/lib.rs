@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod file;
+mod source;
+mod token;
+mod uri;
+
+pub use error::Error;
+pub use file::{read, write};
+pub use source::{Source, generate_in_token, load};
+pub use uri::Uri;
