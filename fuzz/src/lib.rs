@@ -7,20 +7,24 @@ mod json;
 mod mcp_header;
 mod mcp_parse;
 mod mcp_sse;
+mod note_formats;
 mod script;
 mod tlog_checkpoint;
 mod tlog_open;
 mod tlog_sample;
 mod tlog_verify;
+mod witness_request;
 
 pub use crate::event_decode::event_decode;
 pub use crate::identity_bearer::identity_bearer;
 pub use crate::mcp_header::mcp_header;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
+pub use crate::note_formats::note_formats;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
 pub use crate::tlog_open::tlog_open;
 pub use crate::tlog_verify::tlog_verify;
+pub use crate::witness_request::witness_request;
 
 /// A target: it panics when the input breaks one of its laws.
 pub type Target = fn(&[u8]);
@@ -32,7 +36,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mcp_header", mcp_header),
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
+    ("note_formats", note_formats),
     ("tlog_checkpoint", tlog_checkpoint),
     ("tlog_open", tlog_open),
     ("tlog_verify", tlog_verify),
+    ("witness_request", witness_request),
 ];

@@ -3,6 +3,7 @@
 
 use crate::script::Script;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use tlog::storage::{Memory, Storage};
 use tlog::{Config, Hash, Log, Signer, leaf_hash, node_hash};
@@ -169,13 +170,19 @@ fn samples() -> [Sample; 2] {
     let released = Mutex::new(released);
     // The clock runs in the committer. Held there, it lets what is submitted meanwhile become one
     // batch, so that the batches are the same in every process.
+    let armed = Arc::new(AtomicBool::new(false));
+    let held = Arc::clone(&armed);
     let clock = Arc::new(move || {
+        if !held.load(Ordering::SeqCst) {
+            return TIME_MS;
+        }
         entered.send(()).ok();
         released.lock().map(|released| released.recv().ok()).ok();
         TIME_MS
     });
-    let log = Log::create_on(Arc::new(memory.clone()), signer(), config_with(clock))
-        .expect("a log is created");
+    let mut config = config_with(clock);
+    config.monotonic = Arc::new(|| 0);
+    let log = Log::create_on(Arc::new(memory.clone()), signer(), config).expect("a log is created");
     let mut sample = Sample {
         files: Files::new(),
         entries: (0..ENTRIES).map(entry).collect(),
@@ -187,6 +194,7 @@ fn samples() -> [Sample; 2] {
     for (step, count) in BATCHES.into_iter().enumerate() {
         let (first, others) =
             sample.entries[next..next + count].split_first().expect("a batch has entries");
+        armed.store(true, Ordering::SeqCst);
         let mut pending = vec![log.submit(first.clone()).expect("there is room")];
         at_clock.recv().expect("the clock is asked");
         pending.extend(others.iter().map(|entry| log.submit(entry.clone()).expect("room")));
@@ -199,6 +207,7 @@ fn samples() -> [Sample; 2] {
             let committed = pending.wait().expect("it is committed");
             sample.batches.insert(committed.tree_size(), committed.root());
         }
+        armed.store(false, Ordering::SeqCst);
         next += count;
         if PUBLISHED_AFTER.contains(&step) {
             log.publish().expect("it is published");

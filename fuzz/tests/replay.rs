@@ -63,7 +63,9 @@ replay! {
     mcp_header
     mcp_parse
     mcp_sse
+    note_formats
     tlog_checkpoint
     tlog_open
     tlog_verify
+    witness_request
 }

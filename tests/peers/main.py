@@ -20,6 +20,12 @@ from types import FrameType
 
 import conformance
 import demo
+import judge_receipts
+import judge_storage
+import judge_tiles
+import judge_timestamps
+import judge_tokens
+import judge_witnesses
 import over_http
 import over_stdio
 import refusals
@@ -29,6 +35,8 @@ from stage import Failed, Stage
 Scenario = Callable[[Stage], Awaitable[None]]
 
 MODULES = [over_http, over_stdio, wrapped, refusals, demo, conformance]
+MODULES += [judge_tiles, judge_witnesses, judge_receipts]
+MODULES += [judge_timestamps, judge_storage, judge_tokens]
 
 SCENARIO_SECONDS_MAX = 150.0
 LOG_LINES_SHOWN = 30
