@@ -40,7 +40,7 @@ pub(crate) fn run(statement: &KeyStatement) -> anyhow::Result<ExitCode> {
 async fn rotate(config: &Config, new: &str) -> anyhow::Result<()> {
     let source = Source::parse(new, Path::new(""))?;
     let new = opening::key(&source, &config.log.directory)?;
-    let mut keys = opening::keys(&config.log)?;
+    let keys = opening::keys(&config.log)?;
     let genesis = opening::genesis(&config.log.directory)?;
     if new.verifier().name() != genesis.name() {
         bail!(
@@ -52,7 +52,6 @@ async fn rotate(config: &Config, new: &str) -> anyhow::Result<()> {
         );
     }
     let old = keys.first().cloned().context("the configuration names no key")?;
-    keys.push(Arc::clone(&new));
     let key = new.verifier().clone();
     let wanted =
         Wanted { kind: Kind::KeyRotated, command: "keys rotate", keys, signers: vec![old, new] };

@@ -157,13 +157,13 @@ impl Running {
         self.tasks.wait().await;
         let recorded = self.recorder.end().await;
         if let Some(publishing) = self.publishing {
-            // The last checkpoint is for the witnesses too; the log closes without them if need be.
+            // The last checkpoint is for the witnesses too: without a quorum it may have to wait.
             if let Err(error) = publishing.await?.round().await {
                 tracing::error!("the last checkpoint could not be published: {error:#}");
             }
         }
         let log = self.log;
-        let closed = tokio::task::spawn_blocking(move || log.close()).await?;
+        let closed = tokio::task::spawn_blocking(move || log.close_unpublished()).await?;
         recorded.context("the end of this run is not on record")?;
         closed.context("the log did not close in order")
     }

@@ -230,14 +230,27 @@ impl Log {
     /// The error that stopped the log, or that of the last publication. The
     /// directory is let go in any case.
     pub fn close(&self) -> Result<(), Error> {
+        self.close_with(|log| log.publish().map(drop))
+    }
+
+    /// [`Log::close`] without publishing: for logs whose checkpoints others
+    /// have to cosign first. What is not published stays committed.
+    ///
+    /// # Errors
+    /// The error that stopped the log. The directory is let go in any case.
+    pub fn close_unpublished(&self) -> Result<(), Error> {
+        self.close_with(|_| Ok(()))
+    }
+
+    fn close_with(&self, last: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Error> {
         let shared = &self.handle.shared;
         shared.queue.close();
         let thread = lock(&self.handle.committer).take();
         let Some(thread) = thread else { return Ok(()) };
         let ended = thread.join().map_err(|_| shared.poison("the committer failed unexpectedly"));
-        let published = ended.and_then(|()| self.publish().map(drop));
+        let ended = ended.and_then(|()| last(self));
         let released = shared.release();
-        published.and(released)
+        ended.and(released)
     }
 
     fn start(

@@ -1,7 +1,8 @@
 //! How fast logs are verified, and with how much memory: `cargo bench -p verify --bench throughput`.
 //!
 //! Writes logs of two sizes with entries of about 700 bytes, verifies each in a process of its own, and
-//! prints entries and bytes a second, for the machine and for each thread, and the peak of memory.
+//! prints entries and bytes a second, entries for each second that a processor was busy, and the peak of
+//! memory.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use note::Signer;
@@ -62,11 +63,11 @@ fn measure(dir: &Path, threads: NonZeroUsize) -> Outcome<()> {
     let report = verify(&Directory::new(dir), &options, &mut ())?;
     let seconds = started.elapsed().as_secs_f64();
     let (entries, megabytes) = (rate(report.entries, seconds), rate(bytes, seconds) / 1_000_000);
+    let busy = rate(report.entries, cpu_seconds()?);
     println!(
-        "{} entries, {threads} threads: {entries} entries/s, {} entries/s a thread, {megabytes} \
-         MB/s, peak of memory {} MiB, {seconds:.2} s",
+        "{} entries, {threads} threads: {entries} entries/s, {megabytes} MB/s, {busy} entries/s of a \
+         processor, peak of memory {} MiB, {seconds:.2} s",
         report.entries,
-        entries / u64::try_from(threads.get())?,
         peak_kib()? / 1024,
     );
     Ok(())
@@ -160,6 +161,16 @@ fn peak_kib() -> Outcome<u64> {
     Ok(number.ok_or("no VmHWM in /proc/self/status")?.parse()?)
 }
 
+/// How long this process kept processors busy, in seconds.
+fn cpu_seconds() -> Outcome<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name of the program may hold anything but ends with the last bracket.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no process name in /proc/self/stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let ticks: u32 = ticks.sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) / TICKS_A_SECOND)
+}
+
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
@@ -175,3 +186,6 @@ fn commit() -> String {
         |out| String::from_utf8_lossy(&out.stdout).trim().to_owned(),
     )
 }
+
+/// The unit of times in /proc on every Linux of today.
+const TICKS_A_SECOND: f64 = 100.0;

@@ -181,8 +181,10 @@ checks! {
     OpenCounts "open-counts" Incomplete;
     /// The statements about keys that events tell of are there.
     KeyEvents "key-events" Missing;
-    /// A stamped checkpoint has its timestamp, and the other way round.
+    /// A timestamp has the checkpoint that it is over.
     StampPair "stamp-pair" Missing;
+    /// The timestamps that events tell of are there.
+    StampEvents "stamp-events" Missing;
     /// A stamped checkpoint is signed by a key of the log.
     StampSigner "stamp-signer" WrongKey;
     /// The log still is the one that was stamped.

@@ -40,8 +40,9 @@ fn judge_log(arguments: &Arguments, other: Open<'_>) -> Result<u8, Problem> {
     let token = arguments.log.token_file.as_deref().map(token).transpose()?;
     let token = token.as_deref();
     let source = open(text, token, other)?;
+    // The other copy may be a stranger's, who must not see the token.
     let compare =
-        arguments.log.compare.as_deref().map(|text| open(text, token, other)).transpose()?;
+        arguments.log.compare.as_deref().map(|text| open(text, None, other)).transpose()?;
     let options = options(&arguments.trust, &arguments.log, compare.as_deref())?;
     let mut meter = Meter::new(!arguments.json && io::stderr().is_terminal());
     let verified = crate::verify(source.as_ref(), &options, &mut meter);

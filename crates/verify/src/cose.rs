@@ -61,9 +61,9 @@ impl Receipt {
         };
         let proofs = find(&sign1.unprotected.rest, VDP);
         let proof = proofs.as_ref().and_then(|proofs| entry(proofs, INCLUSION_PROOFS));
-        let proof = match proof.and_then(Value::as_array).map(Vec::as_slice) {
-            Some([Value::Bytes(proof)]) => proof,
-            _ => return Err("it does not hold one proof of inclusion"),
+        let proof = proof.and_then(Value::as_array).map(Vec::as_slice);
+        let Some([Value::Bytes(proof)]) = proof else {
+            return Err("it does not hold one proof of inclusion");
         };
         let (size, index, hashes) = inclusion(proof).ok_or("its proof is out of form")?;
         let signature = sign1.signature.clone();

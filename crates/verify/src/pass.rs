@@ -6,20 +6,22 @@ use crate::check::{Check, Checks};
 use crate::content::Content;
 use crate::cut::{self, Cutter};
 use crate::directory::unreadable;
-use crate::event::Facts;
+use crate::event::{self, Facts};
 use crate::failure::{Failure, Verdict};
 use crate::keys::Ring;
 use crate::log::{Claims, Verification};
 use crate::marks::Marks;
 use crate::options::{Entries, Observer, Progress};
 use crate::pipeline::{self, BatchEnd, Block, Done, Work};
-use crate::report::Report;
+use crate::report::{Report, StampReport};
 use crate::segment::{Segment, u64_from};
 use crate::source::Source;
+use crate::stamps;
 use crate::tiles::{self, TileCheck, WIDTH, needed, read_needed};
 use crate::tree::{Tree, fold_level};
 use crate::walk::{self, Kind, LOCK, PUT_TEMPORARY, SPARE, segment_path};
 use note::{Hash, TILE_WIDTH, Tile, TileKind, leaf_hash, tile_hash};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -46,6 +48,10 @@ pub(crate) struct Pass<'p> {
     batches: u64,
     times: Option<(u64, u64)>,
     progress: Progress,
+    /// The roots of timestamp authorities, as PEM.
+    tsa_roots: Option<&'p [u8]>,
+    /// The timestamps that events told of.
+    stamps: Vec<StampReport>,
 }
 
 impl<'p> Pass<'p> {
@@ -78,6 +84,8 @@ impl<'p> Pass<'p> {
             batches: 0,
             times: None,
             progress: Progress { entries: 0, bytes: 0, bytes_total: None, entries_total: None },
+            tsa_roots: options.tsa_roots.as_deref(),
+            stamps: Vec::new(),
         }
     }
 
@@ -264,6 +272,15 @@ impl<'p> Pass<'p> {
                 })?;
             }
             self.observer.entry(index, entry);
+            match done.events.get(position) {
+                Some(Ok(facts)) if facts.kind == event::Kind::Timestamped => {
+                    let roots = stamps::given_roots(self.tsa_roots)?;
+                    let at = (&*done.block.path, index);
+                    let source = (self.source, self.checks);
+                    self.stamps.extend(stamps::told(source, facts, at, roots.as_deref())?);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -280,6 +297,8 @@ impl<'p> Pass<'p> {
         if let Some(content) = self.content.take() {
             content.end(report);
         }
+        let known: BTreeSet<u64> = report.stamps.iter().map(|stamp| stamp.size).collect();
+        report.stamps.extend(self.stamps.drain(..).filter(|stamp| !known.contains(&stamp.size)));
         Ok(())
     }
 

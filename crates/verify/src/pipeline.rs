@@ -108,7 +108,7 @@ pub(crate) fn run(
         let mut outputs: Vec<Receiver<Result<Done, Failure>>> = Vec::with_capacity(threads);
         for _ in 0..threads {
             let (input, work) = sync_channel::<Work>(QUEUE_BLOCKS);
-            let (done, output) = sync_channel(QUEUE_BLOCKS);
+            let (done, output) = sync_channel(DONE_BLOCKS);
             scope.spawn(move || {
                 while let Ok(work) = work.recv() {
                     if done.send(hash(work)).is_err() {
@@ -148,5 +148,7 @@ fn run_here(
     judged
 }
 
-/// How many blocks may wait before and behind each thread.
+/// How many blocks may wait before each thread, and behind it. A block is about
+/// a quarter of a MiB, and a bundle of the longest entries 16 MiB.
 const QUEUE_BLOCKS: usize = 4;
+const DONE_BLOCKS: usize = 2;

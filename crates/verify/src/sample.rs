@@ -11,6 +11,7 @@ use crate::report::{LooksAt, Report};
 use crate::source::Source;
 use crate::tiles::{Reader, TileCheck, WIDTH, needed, read_needed};
 use crate::tree::{Tree, root_with, roots};
+use crate::walk::STAMPS;
 use note::{Hash, TILE_WIDTH, Tile, TileKind, leaf_hash, tile_hash};
 use std::collections::BTreeSet;
 
@@ -31,6 +32,9 @@ pub(crate) fn verify(
     } else {
         report.looks_at = LooksAt::SampledProofs { entries, seed };
         by_proofs(source, checks, claims)?;
+    }
+    if source.list(STAMPS).is_ok_and(|listed| listed.is_none()) {
+        report.remark("timestamps were not looked at: an address does not tell them".to_owned());
     }
     claims.marks.end(size)?;
     let events = verification.options.entries == Entries::Events;
@@ -156,7 +160,7 @@ fn choose(sample: Sample, minimum: u64, size: u64) -> BTreeSet<u64> {
     chosen
 }
 
-/// A number below `bound`, by SplitMix64. The bias is below one in 2^64.
+/// A number below `bound`, by the generator `SplitMix64`. The bias is below one in 2^64.
 fn below(state: &mut u64, bound: u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;

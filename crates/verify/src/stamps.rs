@@ -1,12 +1,14 @@
 //! The timestamps over checkpoints: `timestamps/<size>.note` is what was
 //! stamped, `timestamps/<size>.tsr` the answer of the authority (RFC 3161).
 
-use crate::check::Check;
+use crate::check::{Check, Checks};
+use crate::event::Facts;
 use crate::failure::{Failure, Verdict};
 use crate::keys::{Ring, read, refused};
 use crate::log::Verification;
 use crate::marks::Mark;
 use crate::report::{Report, StampReport};
+use crate::source::{Source, SourceError};
 use crate::walk::{STAMPS, parse_stamp_path, stamp_path, stamped_path};
 use note::Hash;
 use std::collections::BTreeMap;
@@ -33,11 +35,15 @@ pub(crate) fn read_all(
     }
     let mut marks = Vec::new();
     for (size, (stamped, stamp)) in sizes {
-        let missing = if stamped { stamp_path(size) } else { stamped_path(size) };
-        checks.require(Check::StampPair, stamped && stamp, || {
-            let what = "of a timestamp and the checkpoint it is over, one is missing";
-            Failure::new(Check::StampPair, &missing, what)
+        checks.require(Check::StampPair, stamped, || {
+            let what = "the checkpoint that the timestamp is over is missing";
+            Failure::new(Check::StampPair, &stamped_path(size), what)
         })?;
+        if !stamp {
+            // The writer was stopped in between; the next timestamp has another name.
+            report
+                .remark(format!("the checkpoint of {size} entries was to be stamped, and was not"));
+        }
         if !stamped || !stamp {
             continue;
         }
@@ -61,8 +67,35 @@ pub(crate) fn read_all(
     Ok(marks)
 }
 
+/// Looks for the timestamp that an event tells of; judges it when nobody did, as the source could
+/// not tell which there are.
+pub(crate) fn told(
+    (source, checks): (&dyn Source, Checks),
+    facts: &Facts,
+    (path, index): (&str, u64),
+    roots: Option<&[Vec<u8>]>,
+) -> Result<Option<StampReport>, Failure> {
+    let size = facts.detail("size").and_then(|text| text.parse::<u64>().ok());
+    let (Some(size), Some(sha256)) = (size, facts.detail("sha256")) else { return Ok(None) };
+    let read = |path: String| match source.read(&path) {
+        Err(SourceError::NotFound) => Ok(None),
+        read => read.map(Some).map_err(|error| refused(&path, &error)),
+    };
+    let (note, token) = (read(stamped_path(size))?, read(stamp_path(size))?);
+    let same = note.as_ref().is_some_and(|note| Hash::of(note).to_string() == sha256);
+    checks.require(Check::StampEvents, same && token.is_some(), || {
+        let what = "the timestamp that the event tells of is not there as it was";
+        Failure::new(Check::StampEvents, path, what).entry(index)
+    })?;
+    let (Some(note), Some(token)) = (note, token) else { return Ok(None) };
+    match judge(size, (&note, &token), roots) {
+        Ok(stamp) => Ok(Some(stamp)),
+        Err(failure) => checks.fail(failure).map(|()| None),
+    }
+}
+
 /// The roots that are given, as DER.
-fn given_roots(pem: Option<&[u8]>) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+pub(crate) fn given_roots(pem: Option<&[u8]>) -> Result<Option<Vec<Vec<u8>>>, Failure> {
     let Some(pem) = pem else { return Ok(None) };
     let unusable = |what: String| Failure::needed(Verdict::Unreadable, ROOTS, what);
     let text = str::from_utf8(pem).map_err(|_| unusable("they are not text".to_owned()))?;

@@ -317,6 +317,7 @@ impl Teller {
     }
 
     /// Tells an event of the sequence of this session, or of the run's own.
+    #[expect(clippy::needless_pass_by_value, reason = "each value is made for the call")]
     pub(super) fn tell(&mut self, kind: &str, sequence: &str, more: Value) -> u64 {
         self.next_id += 1;
         self.clock += 1;

@@ -149,3 +149,24 @@ fn what_does_not_belong_is_found() {
     fs::remove_file(dir.path().join("link")).unwrap();
     judge_dir(dir.path(), &pinned(), None).unwrap();
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_bytes_in_any_file_panic(
+        pick: proptest::sample::Index,
+        at: proptest::sample::Index,
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..40),
+    ) {
+        let mut files = Plan::usual().files();
+        let path = files.keys().nth(pick.index(files.len())).unwrap().clone();
+        let file = files.get_mut(&path).unwrap();
+        let at = at.index(file.len() + 1);
+        let altered = [&file[..at], &bytes, file.get(at + bytes.len()..).unwrap_or_default()];
+        let altered = altered.concat();
+        let same = *file == altered;
+        *file = altered;
+        assert_eq!(judge(&files, &pinned()).is_ok(), same, "{path}");
+    }
+}

@@ -207,3 +207,31 @@ fn a_log_alone_is_valid_and_proves_nothing() {
     assert_eq!(judge(&forged, &pinned()).unwrap_err().verdict, Verdict::WrongKey);
     assert_eq!(judge(&forged, &kept).unwrap_err().verdict, Verdict::WrongKey);
 }
+
+#[test]
+fn timestamps_are_found_by_name_and_by_the_events_that_tell_of_them() {
+    let mut teller = Teller::default();
+    teller.start();
+    teller.tell("policy.changed", "", json!({}));
+    let note = Plan::new(teller.entries.clone()).note(2);
+    let sha256 = note::Hash::of(&note).to_string();
+    let details = json!({ "sha256": sha256, "size": "2" });
+    teller.tell("log.timestamped", "", json!({ "details": details }));
+    let mut plan = Plan::new(teller.entries);
+    plan.files.insert("timestamps/2.note".to_owned(), note);
+    plan.files.insert("timestamps/2.tsr".to_owned(), b"x".to_vec());
+    let mut files = plan.published_files();
+    for report in [judge(&files, &pinned()), judge_memory(&files, &pinned())] {
+        let stamps = report.unwrap().stamps;
+        assert_eq!((stamps.len(), stamps[0].size, stamps[0].time_ms), (1, 2, None));
+    }
+    let roots = std::fs::read("tests/golden/tsa-root.pem").unwrap();
+    let options = Options { tsa_roots: Some(roots), ..pinned() };
+    assert_eq!(judge_memory(&files, &options).unwrap_err().check, Some(Check::StampToken));
+    // A writer that was stopped before the answer came leaves the note alone.
+    let mut alone = Plan::usual();
+    alone.files.insert("timestamps/6.note".to_owned(), alone.note(6));
+    assert_eq!(judge(&alone.files(), &pinned()).unwrap().remarks.len(), 1);
+    files.remove("timestamps/2.tsr");
+    assert_eq!(judge_memory(&files, &pinned()).unwrap_err().check, Some(Check::StampEvents));
+}

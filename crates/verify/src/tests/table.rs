@@ -259,7 +259,6 @@ fn file_cases() -> Vec<Case> {
     let mut token = Case::new(Check::StampToken, stamped(6, &good));
     token.options.tsa_roots = Some(fs::read("tests/golden/tsa-root.pem").unwrap());
     cases.extend([
-        Case::new(Check::StampPair, with("timestamps/6.note", &good)),
         Case::new(Check::StampPair, with("timestamps/6.tsr", b"x")),
         Case::new(Check::StampSigner, stamped(6, &foreign_note())),
         Case::new(Check::StampSigner, stamped(7, &good)),
@@ -448,13 +447,6 @@ fn epoch_cases() -> Vec<Case> {
 }
 
 fn event_cases() -> Vec<Case> {
-    let beat = |details: serde_json::Value| {
-        told(|teller| {
-            teller.start();
-            teller.asked(1, "");
-            teller.tell("log.heartbeat", "", json!({ "details": details }));
-        })
-    };
     let mut no_sequence = usual_events().entries;
     no_sequence
         .push(json!({ "id": uuid(9), "kind": "policy.changed", "v": 1 }).to_string().into_bytes());
@@ -502,6 +494,18 @@ fn event_cases() -> Vec<Case> {
                 teller.tell("log.recovered", "", json!({}));
             }),
         ),
+    ]
+}
+
+fn count_cases() -> Vec<Case> {
+    let beat = |details: serde_json::Value| {
+        told(|teller| {
+            teller.start();
+            teller.asked(1, "");
+            teller.tell("log.heartbeat", "", json!({ "details": details }));
+        })
+    };
+    vec![
         Case::new(
             Check::Pairing,
             told(|teller| {
@@ -520,6 +524,14 @@ fn event_cases() -> Vec<Case> {
             beat(json!({
                 "oldest_open": "1", "open_calls": "2", "recorded": "2", "sequences": "0",
             })),
+        ),
+        Case::new(
+            Check::StampEvents,
+            told(|teller| {
+                teller.start();
+                let details = json!({ "sha256": "00", "size": "1" });
+                teller.tell("log.timestamped", "", json!({ "details": details }));
+            }),
         ),
         Case::new(
             Check::KeyEvents,
@@ -555,6 +567,7 @@ fn every_check_is_needed() {
         frame_cases(),
         epoch_cases(),
         event_cases(),
+        count_cases(),
     ];
     for case in all.iter().flatten() {
         let check = case.check;
