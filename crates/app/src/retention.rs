@@ -148,7 +148,7 @@ pub(crate) fn run_prune(arguments: &Prune) -> anyhow::Result<ExitCode> {
     })?;
     match pruned {
         Some(minimum) => {
-            output::line(format_args!("entries below {minimum} are gone; proofs stay"))?
+            output::line(format_args!("entries below {minimum} are gone; proofs stay"))?;
         }
         None => output::line("nothing to prune")?,
     }

@@ -1,4 +1,4 @@
-//! Ed25519 keys in PKCS#11 tokens (CKM_EDDSA of PKCS #11 v3.0, section 2.3).
+//! Ed25519 keys in PKCS#11 tokens (`CKM_EDDSA` of PKCS #11 v3.0, section 2.3).
 //!
 //! One session at a time signs; when the token lost it, it is opened anew once.
 
@@ -122,7 +122,7 @@ impl Open {
         let slot = slot(module, uri)?;
         let session = module.open_ro_session(slot).map_err(failed("open a session"))?;
         login(&session, uri)?;
-        let key = only(find(&session, uri, ObjectClass::PRIVATE_KEY)?, uri, "private key")?;
+        let key = only(&find(&session, uri, ObjectClass::PRIVATE_KEY)?, uri, "private key")?;
         Ok(Self { session, key })
     }
 }
@@ -171,8 +171,8 @@ fn find(session: &Session, uri: &Uri, class: ObjectClass) -> Result<Vec<ObjectHa
     session.find_objects(&template).map_err(failed("look for the key"))
 }
 
-fn only(found: Vec<ObjectHandle>, uri: &Uri, what: &str) -> Result<ObjectHandle, Error> {
-    match found.as_slice() {
+fn only(found: &[ObjectHandle], uri: &Uri, what: &str) -> Result<ObjectHandle, Error> {
+    match found {
         [one] => Ok(*one),
         many => {
             let (count, label) = (many.len(), &uri.object);
@@ -184,7 +184,7 @@ fn only(found: Vec<ObjectHandle>, uri: &Uri, what: &str) -> Result<ObjectHandle,
 }
 
 fn public_key(session: &Session, uri: &Uri) -> Result<Vec<u8>, Error> {
-    let key = only(find(session, uri, ObjectClass::PUBLIC_KEY)?, uri, "public key")?;
+    let key = only(&find(session, uri, ObjectClass::PUBLIC_KEY)?, uri, "public key")?;
     let attributes = session.get_attributes(key, &[AttributeType::EcPoint]);
     let attributes = attributes.map_err(failed("read the public key"))?;
     let point = attributes.into_iter().find_map(|attribute| match attribute {
@@ -209,5 +209,5 @@ fn failed(action: &'static str) -> impl FnOnce(Failure) -> Error {
 /// Signed once at the start, to see that both halves belong together.
 const PROBE: &[u8] = b"countersign: do the halves of this key belong together?";
 
-/// PrintableString "edwards25519", as PKCS #11 v3.0 section 2.3.5 allows.
+/// The `PrintableString` "edwards25519", as PKCS #11 v3.0 section 2.3.5 allows.
 const ED25519_PARAMS: &[u8] = b"\x13\x0cedwards25519";

@@ -124,7 +124,7 @@ impl From<NoteError> for CheckpointError {
 mod tests {
     use super::{Checkpoint, CheckpointError, Lines};
     use crate::hash::{Hash, leaf_hash};
-    use crate::key::{Algorithm, Sign as _};
+    use crate::key::Algorithm;
     use crate::signer::Signer;
 
     /// The seed is 32 times 0x07: Ed25519 signs deterministically, so the

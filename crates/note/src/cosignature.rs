@@ -93,7 +93,7 @@ mod tests {
     use super::{cosign, cosigned};
     use crate::checkpoint::Checkpoint;
     use crate::hash::leaf_hash;
-    use crate::key::{Algorithm, Sign as _};
+    use crate::key::Algorithm;
     use crate::signer::Signer;
     use crate::text::Note;
 

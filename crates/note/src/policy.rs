@@ -295,7 +295,7 @@ mod tests {
     use crate::checkpoint::Checkpoint;
     use crate::cosignature::cosign;
     use crate::hash::leaf_hash;
-    use crate::key::{Algorithm, Sign as _};
+    use crate::key::Algorithm;
     use crate::signer::Signer;
     use std::fmt::Write as _;
 

@@ -128,7 +128,6 @@ mod tests {
     use super::{LogProof, LogProofError};
     use crate::checkpoint::Checkpoint;
     use crate::hash::{leaf_hash, node_hash};
-    use crate::key::Sign as _;
     use crate::policy::Policy;
     use crate::signer::Signer;
 

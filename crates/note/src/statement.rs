@@ -204,7 +204,6 @@ const STATEMENTS: &str = "keys";
 mod tests {
     use super::{Action, Pruned, Statement};
     use crate::hash::leaf_hash;
-    use crate::key::Sign as _;
     use crate::signer::Signer;
     use crate::text::Note;
 

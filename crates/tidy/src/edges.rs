@@ -22,10 +22,25 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("identity", &["event"]),
     ("policy", &["event"]),
     ("gateway", &["audit", "event", "identity", "mcp", "policy"]),
-    ("app", &[
-        "archive", "audit", "event", "gateway", "identity", "keys", "mcp", "note", "objects", "policy",
-        "timestamp", "tlog", "verify", "witness",
-    ]),
+    (
+        "app",
+        &[
+            "archive",
+            "audit",
+            "event",
+            "gateway",
+            "identity",
+            "keys",
+            "mcp",
+            "note",
+            "objects",
+            "policy",
+            "timestamp",
+            "tlog",
+            "verify",
+            "witness",
+        ],
+    ),
     ("tidy", &[]),
 ];
 
