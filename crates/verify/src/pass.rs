@@ -174,13 +174,27 @@ impl<'p> Pass<'p> {
         Ok(())
     }
 
+    /// An entry that is not that of the published hashes is altered, whatever it says: bytes come
+    /// before their meaning.
+    fn altered(&self, done: &Done, index: u64) -> Result<(), Failure> {
+        self.checks.require(Check::TileContent, false, || {
+            let at = usize::try_from(index - done.block.first).ok();
+            let at = at.and_then(|at| done.block.places.get(at)).copied().unwrap_or(0);
+            let what = "the entry does not have the leaf hash that is published";
+            Failure::new(Check::TileContent, &done.block.path, what).at(at).entry(index)
+        })
+    }
+
     /// Says which file is wrong where a bundle and the hashes do not agree: the
     /// one without which the root would be right.
     fn blame(&self, before: &Tree, done: &Done, failure: Failure) -> Failure {
         let hashes = matches!(failure.check, Some(Check::CheckpointRoot | Check::TileContent));
         let first = done.block.first;
-        let differs = self.tiles.first_difference(first, &done.leaves).filter(|_| hashes);
+        let differs = self.tiles.first_difference(first, &done.leaves);
         let Some(index) = differs else { return failure };
+        if !hashes {
+            return self.altered(done, index).err().unwrap_or(failure);
+        }
         let (kind, place) = (TileKind::Hashes(0), first / WIDTH);
         let width = needed(kind, place, self.published).unwrap_or(TILE_WIDTH);
         let Ok((_, tile)) = read_needed(self.source, Tile { kind, index: place, width }) else {
@@ -202,10 +216,7 @@ impl<'p> Pass<'p> {
         if !fits {
             return failure;
         }
-        let at = usize::try_from(index - first).ok();
-        let at = at.and_then(|at| done.block.places.get(at)).copied().unwrap_or(0);
-        let what = "the entry does not have the leaf hash that is published";
-        Failure::new(Check::TileContent, &done.block.path, what).at(at).entry(index)
+        self.altered(done, index).err().unwrap_or(failure)
     }
 
     /// Checks one batch against the tree and its key.

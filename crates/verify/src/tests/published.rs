@@ -66,6 +66,18 @@ fn published_files_are_enough() {
 }
 
 #[test]
+fn an_altered_full_bundle_is_altered_and_not_incomplete() {
+    let files = large().published_files();
+    let path = "tile/entries/000";
+    for at in [2, 3, 100, files[path].len() / 2] {
+        let mut altered = files.clone();
+        altered.get_mut(path).unwrap()[at] ^= 1;
+        let failure = judge(&altered, &pinned()).unwrap_err();
+        assert_eq!((failure.verdict, failure.path.as_str()), (Verdict::Altered, path), "{failure}");
+    }
+}
+
+#[test]
 fn a_full_tile_stands_for_a_partial_one() {
     let plan = Plan { published: Some(300), ..large() };
     let mut files = plan.published_files();
