@@ -332,6 +332,8 @@ impl Teller {
         });
         let fields = more.as_object().unwrap().clone();
         event.as_object_mut().unwrap().extend(fields);
+        // Another crate of a build may switch on that objects keep their order.
+        event.sort_all_objects();
         let entry = event.to_string().into_bytes();
         self.ends.insert(sequence.to_owned(), (n + 1, Some(leaf_hash(&entry))));
         self.recorded += 1;
