@@ -45,6 +45,9 @@ pub(crate) enum Command {
     #[command(after_help = SEARCH_HELP)]
     Search(Search),
     /// Check a log, or receipts of it, offline: every byte, every hash, every signature.
+    ///
+    /// The same as the program `countersign-verify`. Beside directories and addresses it reads copies in
+    /// object storage: `s3:FILE`, where FILE is the configuration with the table `[log.s3]`.
     Verify(Box<verify::command::Arguments>),
     /// Work with policies.
     Policy(Policy),
