@@ -81,8 +81,7 @@ fn patched_cosignature(script: &mut Script<'_>) {
     let checkpoint = Checkpoint { origin, size: 3, root: leaf_hash(b"x") };
     let note = checkpoint.sign(&log).expect("a key in memory signs");
     let line = cosign(&checkpoint.to_text(), &witness, 5).expect("a checkpoint");
-    let good = format!("{note}{line}").into_bytes();
-    let mut bytes = good.clone();
+    let mut bytes = format!("{note}{line}").into_bytes();
     patch(&mut bytes, script);
     let Ok(parsed) = Note::parse(&bytes) else { return };
     if let Ok(Some(time)) = cosigned(&parsed, witness.verifier()) {

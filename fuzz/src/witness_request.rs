@@ -9,7 +9,7 @@ use witness::{PROOF_LINES_MAX, Request};
 /// The first byte chooses what the rest is: a body, or changes to a good one.
 pub fn witness_request(data: &[u8]) {
     let mut script = Script::new(data);
-    if script.byte() % 2 == 0 {
+    if script.byte().is_multiple_of(2) {
         check(script.rest());
     } else {
         let mut body = GOOD.to_vec();
@@ -28,8 +28,11 @@ fn check(body: &[u8]) {
     assert_eq!(request.encode(), body, "a second spelling of a submission");
 }
 
+/// The old size, the hashes of the proof, and the checkpoint.
+type Naive<'a> = (u64, Vec<Vec<u8>>, &'a [u8]);
+
 /// No line before the note is empty, so the first empty one ends them.
-fn naive(body: &[u8]) -> Option<(u64, Vec<Vec<u8>>, &[u8])> {
+fn naive(body: &[u8]) -> Option<Naive<'_>> {
     let end = body.windows(2).position(|pair| pair == b"\n\n")?;
     let head = str::from_utf8(&body[..end]).ok()?;
     let mut lines = head.split('\n');
