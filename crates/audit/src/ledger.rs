@@ -90,11 +90,6 @@ impl Ledger {
         }
     }
 
-    /// The run.
-    pub(crate) fn run(&self) -> Uuid {
-        self.run
-    }
-
     /// How many events the run has recorded.
     pub(crate) fn recorded(&self) -> u64 {
         self.recorded
@@ -249,13 +244,6 @@ impl Ledger {
 
 impl Undo {
     /// The session of the sequence that the event belongs to.
-    pub(crate) fn session(&self) -> Option<&Arc<str>> {
-        self.which.session()
-    }
-}
-
-impl Place {
-    /// The session whose sequence it is; none for the run's own.
     pub(crate) fn session(&self) -> Option<&Arc<str>> {
         self.which.session()
     }

@@ -1,16 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
-mod completeness;
 mod follower;
 mod ledger;
 mod pairing;
 mod recorder;
 mod recovery;
 mod sequencer;
-mod verify;
 
 pub use clock::Clock;
 pub use follower::{FollowError, Follower, Row};
 pub use recorder::{Place, Receipt, Recorder, Unavailable};
-pub use verify::{EventCounts, Verified, verify};

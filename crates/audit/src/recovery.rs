@@ -26,7 +26,7 @@ pub(crate) fn left_open(reader: &Reader, entries: u64) -> Result<Left, Error> {
     let mut last = None;
     each(reader, start..entries, |index, event| {
         last = Some((index, event.kind));
-        pairing.take(index, event).ok();
+        pairing.take(index, event);
     })?;
     let stopped = last.is_some_and(|last| last == (entries - 1, Kind::GatewayStopped));
     Ok(Left { in_order: entries == 0 || stopped, open: pairing.into_open() })
@@ -51,14 +51,8 @@ fn start(reader: &Reader, entries: u64) -> Result<u64, Error> {
 
 /// What an event says of where the oldest call is that is open at that moment.
 fn known_start(index: u64, event: &Event) -> Option<u64> {
-    let says = match event.kind {
-        Kind::GatewayStopped | Kind::LogHeartbeat => true,
-        // Before there were sequences, the run began after all recovery, ...
-        Kind::GatewayStarted => event.sequence.is_none(),
-        // ... and this did not say where.
-        Kind::LogRecovered => event.sequence.is_some(),
-        _ => false,
-    };
+    // The beginning of a run says nothing: recovery may not have been over.
+    let says = matches!(event.kind, Kind::GatewayStopped | Kind::LogHeartbeat | Kind::LogRecovered);
     let oldest = event.details.get("oldest_open").map(|oldest| oldest.parse::<u64>());
     match oldest {
         _ if !says => None,
@@ -93,26 +87,23 @@ const PIECE_ENTRIES_MAX: u64 = 65_536;
 mod tests {
     use super::start;
     use crate::{Clock, Place, Recorder};
-    use event::{Event, Kind, Sequence};
+    use event::{Event, Kind};
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use tlog::storage::Memory;
     use tlog::{Config, Log, Signer};
 
-    /// A kind, whether it is of a run with sequences, and what it says of the oldest open call.
-    type Entry = (Kind, bool, Option<&'static str>);
+    /// A kind, and what it says of the oldest open call.
+    type Entry = (Kind, Option<&'static str>);
 
-    const PLAIN: Entry = (Kind::PolicyChanged, true, None);
-    const BEAT: Entry = (Kind::LogHeartbeat, true, None);
-    const STARTED: Entry = (Kind::GatewayStarted, true, None);
-    const STOPPED: Entry = (Kind::GatewayStopped, true, None);
-    const RECOVERED: Entry = (Kind::LogRecovered, true, None);
-    const OLD_STARTED: Entry = (Kind::GatewayStarted, false, None);
-    const OLD_STOPPED: Entry = (Kind::GatewayStopped, false, None);
-    const OLD_RECOVERED: Entry = (Kind::LogRecovered, false, None);
+    const PLAIN: Entry = (Kind::PolicyChanged, None);
+    const BEAT: Entry = (Kind::LogHeartbeat, None);
+    const STARTED: Entry = (Kind::GatewayStarted, None);
+    const STOPPED: Entry = (Kind::GatewayStopped, None);
+    const RECOVERED: Entry = (Kind::LogRecovered, None);
 
     fn saying(entry: Entry, oldest: &'static str) -> Entry {
-        (entry.0, entry.1, Some(oldest))
+        (entry.0, Some(oldest))
     }
 
     fn start_in(entries: &[Entry]) -> u64 {
@@ -123,12 +114,10 @@ mod tests {
         let place = Place { gateway: "gw".to_owned(), region: None };
         let recorder = Recorder::new(log.clone(), place, Clock::start());
         let mut last = None;
-        for (kind, sequenced, oldest) in entries {
+        for (kind, oldest) in entries {
             let oldest = oldest.map(|oldest| ("oldest_open".to_owned(), oldest.to_owned()));
             let details = BTreeMap::from_iter(oldest);
-            let mut event = Event::notice(recorder.stamp(None, None), *kind, details);
-            event.sequence =
-                sequenced.then_some(Sequence { n: 0, previous: None, run: event.id.0 });
+            let event = Event::notice(recorder.stamp(None, None), *kind, details);
             last = Some(log.submit(event.encode().unwrap()).unwrap());
         }
         last.map(|last| last.wait().unwrap());
@@ -149,11 +138,6 @@ mod tests {
             (1, vec![STARTED, PLAIN, saying(BEAT, "1"), STARTED]),
             (1, vec![STARTED, PLAIN, BEAT, STARTED, saying(RECOVERED, "1"), PLAIN]),
             (4, vec![STARTED, PLAIN, BEAT, STARTED, RECOVERED, PLAIN]),
-            // Versions before sequences.
-            (1, vec![PLAIN, OLD_STARTED, PLAIN]),
-            (2, vec![OLD_STARTED, PLAIN, OLD_STOPPED, STARTED, PLAIN]),
-            (0, vec![OLD_STARTED, PLAIN, OLD_RECOVERED, PLAIN]),
-            (3, vec![OLD_STARTED, PLAIN, OLD_RECOVERED, OLD_STARTED, PLAIN]),
             // What cannot be read does not count, and nothing lies in the future.
             (0, vec![STARTED, PLAIN, saying(BEAT, "x"), PLAIN]),
             (2, vec![STARTED, PLAIN, saying(BEAT, "9"), PLAIN]),

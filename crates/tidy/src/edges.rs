@@ -65,7 +65,9 @@ pub const DOORS: &[(&str, &[&str])] = &[
 pub const FOR_TESTS: &[(&str, &str, &str)] = &[
     ("app", "hyper", "the crash test and the benchmark bring a server of their own"),
     ("gateway", "tlog", "tests make the log that the gateway writes to, and break it"),
+    ("audit", "verify", "tests verify the logs that the recorder wrote"),
     ("gateway", "verify", "tests verify the logs that the gateway wrote"),
+    ("tlog", "verify", "tests verify the logs that the writer wrote"),
     ("tlog", "rusqlite", "the benchmark measures a database beside the log"),
     ("verify", "tlog", "tests verify logs that the real writer made"),
 ];

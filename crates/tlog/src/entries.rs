@@ -1,6 +1,6 @@
 //! Reads committed entries in order, across segments, as they appear.
 //!
-//! Knows nothing of tiles and verifies no signature; [`crate::verify()`] does.
+//! Knows nothing of tiles and verifies no signature; the verifier does.
 
 use crate::batch::Tip;
 use crate::error::{Error, corrupt, io_error};

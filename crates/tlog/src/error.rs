@@ -1,5 +1,5 @@
 //! What can go wrong with a log while it is written and read. What an offline
-//! verification finds is a [`crate::verify::Failure`] instead.
+//! verification finds is for the verifier to say.
 
 use note::CheckpointError;
 use note::KeyError;

@@ -28,7 +28,6 @@ pub mod simulation;
 mod statements;
 pub mod storage;
 mod torn;
-pub mod verify;
 mod walk;
 
 pub use batch::{Committed, Tip};
@@ -47,4 +46,3 @@ pub use publish::Candidate;
 pub use reader::Reader;
 pub use recover::Recovered;
 pub use statements::{KeyRole, KeyState};
-pub use verify::verify;

@@ -1,6 +1,6 @@
 //! Reads a log, live or at rest: entries in order, single entries, proofs.
 //!
-//! Trusts the files; [`crate::verify()`] does not.
+//! Trusts the files; the verifier does not.
 
 use crate::batch::Tip;
 use crate::entries::Entries;

@@ -163,7 +163,9 @@ impl<'a> Content<'a> {
             let what = format!("run {} does not begin with its `gateway.started`", uuid_text(id));
             at.fail(Check::RunBegin, what)
         })?;
-        let recovers = !self.in_order && (self.run.is_some() || self.minimum == 0);
+        // How the run before ended is pruned when there is none.
+        let known = self.run.is_some() || self.minimum == 0;
+        let recovers = known.then_some(!self.in_order);
         if let Some(run) = self.run.take() {
             self.left.extend(run.open());
         }
@@ -188,9 +190,13 @@ impl<'a> Content<'a> {
         })?;
         let second = run.recorded == Some(1);
         let recovered = kind == Kind::Recovered;
-        let wrong = (second && run.recovers && !recovered) || (recovered && !second && !run.pruned);
+        let missing = second && !recovered && run.recovers == Some(true);
+        let stray = recovered && !run.pruned && (!second || run.recovers == Some(false));
+        let wrong = missing || stray;
         self.checks.require(Check::RunRecovered, !wrong, || {
-            let what = if recovered {
+            let what = if recovered && second {
+                format!("`log.recovered` stands in run {name}, and the run before ended in order")
+            } else if recovered {
                 format!("`log.recovered` is not the second event of run {name}")
             } else {
                 format!("the run before {name} broke off, and `log.recovered` does not follow")

@@ -23,8 +23,8 @@ pub(crate) struct Run {
     calls: HashMap<u128, Open>,
     /// Where the open calls were asked.
     asked: BTreeSet<u64>,
-    /// The run before broke off.
-    pub(crate) recovers: bool,
+    /// Whether the run before broke off; `None` when that is pruned.
+    pub(crate) recovers: Option<bool>,
     pub(crate) ended: bool,
     /// The seconds between heartbeats, and the time and index of the last.
     pub(crate) heartbeat_s: Option<u64>,
@@ -59,7 +59,7 @@ pub(crate) enum Which {
 }
 
 impl Run {
-    pub(crate) fn new(id: u128, recovers: bool) -> Self {
+    pub(crate) fn new(id: u128, recovers: Option<bool>) -> Self {
         Self {
             id,
             pruned: false,
@@ -78,7 +78,7 @@ impl Run {
 
     /// A run whose beginning is pruned.
     pub(crate) fn pruned(id: u128) -> Self {
-        Self { pruned: true, recorded: None, own: None, ..Self::new(id, false) }
+        Self { pruned: true, recorded: None, own: None, ..Self::new(id, None) }
     }
 
     pub(crate) fn open_calls(&self) -> usize {

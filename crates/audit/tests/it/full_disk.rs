@@ -1,14 +1,14 @@
 //! The log takes entries in and refuses them when it comes to writing, because the disk is full, and goes
 //! on when there is room: what was refused must be as if it had never been.
+use verify::EventCounts;
 
-use crate::{answered, asked, begun, config, in_session, refused};
-use audit::{Recorder, Unavailable, verify};
+use crate::{answered, asked, begun, config, in_session, judged, refused};
+use audit::{Recorder, Unavailable};
 use event::{Event, Kind, Status};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tlog::storage::Memory;
-use tlog::verify::Expected;
 use tlog::{Error, Log, Signer};
 
 const NEEDED: u64 = 1_000_000;
@@ -37,10 +37,10 @@ impl Disk {
         self.memory.set_free_bytes(NEEDED * 1_000);
     }
 
-    fn verified(&self) -> audit::EventCounts {
+    fn verified(&self) -> EventCounts {
         let directory = tempfile::tempdir().unwrap();
         self.memory.copy_to(directory.path()).unwrap();
-        verify(directory.path(), &Expected::default(), &mut |_| {}).unwrap().counts
+        judged(directory.path()).unwrap()
     }
 }
 

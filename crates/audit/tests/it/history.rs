@@ -2,14 +2,13 @@
 //! the whole log finds, and the log is complete every time.
 
 use crate::reference::relinked;
-use crate::{answered, asked, config, in_session, refused};
-use audit::{Clock, Place, Recorder, verify};
+use crate::{answered, asked, config, in_session, judged, refused};
+use audit::{Clock, Place, Recorder};
 use event::{CallId, Event, Kind};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tlog::storage::Memory;
-use tlog::verify::Expected;
 use tlog::{Log, Recovered, Signer};
 
 /// One thing that happens in a run.
@@ -48,16 +47,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
     #[test]
     fn recovery_finds_what_a_reader_of_everything_finds(
-        runs in prop::collection::vec(run(), 1..6), old in 0..3_usize,
+        runs in prop::collection::vec(run(), 1..6),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(check(&runs, old));
+        runtime.block_on(check(&runs));
     }
 }
 
 /// The log of one run after another, each on what the one before has left.
-async fn check(runs: &[Run], old: usize) {
-    let mut entries = before_sequences(old).await;
+async fn check(runs: &[Run]) {
+    let mut entries = Vec::new();
     for (steps, lost) in runs {
         let expected = open(&entries);
         let in_order = entries.last().is_none_or(|last| last.kind == Kind::GatewayStopped);
@@ -80,11 +79,7 @@ async fn check(runs: &[Run], old: usize) {
         entries = read(&log);
         log.close().unwrap();
         complete(&memory);
-        let sequenced: Vec<_> =
-            entries.iter().filter(|event| event.sequence.is_some()).cloned().collect();
-        if old == 0 {
-            assert_eq!(relinked(&sequenced), sequenced);
-        }
+        assert_eq!(relinked(&entries), entries);
         // A crash at any moment: of a run, of its recovery, or of its very beginning.
         let kept = entries.len() - lost.unwrap_or(0).min(entries.len());
         entries.truncate(kept);
@@ -141,28 +136,6 @@ fn open(entries: &[Event]) -> BTreeSet<(u64, CallId)> {
     open
 }
 
-/// What a version without sequences has left: nothing, an open call, or a run after that.
-async fn before_sequences(old: usize) -> Vec<Event> {
-    let (_, log) = log_of(&[]).await;
-    let place = Place { gateway: "gw".to_owned(), region: None };
-    let recorder = Recorder::new(log, place, Clock::start());
-    let call = recorder.call_id();
-    let stamp = || recorder.stamp(None, None);
-    let started = || Event::notice(stamp(), Kind::GatewayStarted, BTreeMap::new());
-    let first = vec![started(), asked(&recorder, call)];
-    let second = [
-        Event::notice(stamp(), Kind::LogRecovered, BTreeMap::new()),
-        Event::in_doubt(stamp(), call, 1),
-        started(),
-        asked(&recorder, recorder.call_id()),
-    ];
-    match old {
-        0 => Vec::new(),
-        1 => first,
-        _ => first.into_iter().chain(second).collect(),
-    }
-}
-
 async fn log_of(entries: &[Event]) -> (Memory, Log) {
     let memory = Memory::default();
     let (signer, _) = Signer::generate("example.com/log").unwrap();
@@ -182,5 +155,5 @@ fn read(log: &Log) -> Vec<Event> {
 fn complete(memory: &Memory) {
     let directory = tempfile::tempdir().unwrap();
     memory.copy_to(directory.path()).unwrap();
-    verify(directory.path(), &Expected::default(), &mut |_| {}).unwrap();
+    judged(directory.path()).unwrap();
 }

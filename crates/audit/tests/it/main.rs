@@ -1,12 +1,11 @@
-//! Events into a log and out of it again: receipts, sequences, what a crash leaves, what a check of the
-//! content refuses, and reading along.
+//! Events into a log and out of it again: receipts, sequences, what a crash leaves, what the verifier
+//! makes of it, and reading along.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test that cannot set itself up has failed"
 )]
 
-mod content;
 mod full_disk;
 mod gaps;
 mod history;
@@ -20,11 +19,11 @@ use event::{
     Outcome, Payload, Refused, Resource, ResourceKind, Status, Transport,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use tlog::verify::Expected;
 use tlog::{Error, Log, Recovered, Signer};
+use verify::{Directory, EventCounts, Failure, Options};
 
 /// A log directory and its key; opened and closed at will.
 struct Site {
@@ -120,9 +119,15 @@ fn in_session(event: Event, session: &str) -> Event {
     Event { session: Some(session.to_owned()), ..event }
 }
 
+/// What the verifier, which shares no code with this crate, says of the events of a log.
+fn judged(directory: &Path) -> Result<EventCounts, Failure> {
+    let report = verify::verify(&Directory::new(directory), &Options::default(), &mut ())?;
+    Ok(report.counts.unwrap())
+}
+
 /// The whole log verifies.
-fn verified(site: &Site) -> audit::EventCounts {
-    audit::verify(&site.path(), &Expected::default(), &mut |_| {}).unwrap().counts
+fn verified(site: &Site) -> EventCounts {
+    judged(&site.path()).unwrap()
 }
 
 fn answered(recorder: &Recorder, call: CallId, asked: u64) -> Event {

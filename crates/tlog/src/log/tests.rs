@@ -8,13 +8,14 @@ use crate::queue::Submission;
 use crate::scan::{SPARE, segment_path};
 use crate::simulation::naive_root;
 use crate::storage::{Fault, FaultKind, Memory, Storage as _, Survival};
-use crate::verify::{Expected, FailureKind, Report, verify};
 use note::{Epoch, Hash, Signer, TILE_WIDTH, leaf_hash, verify_consistency, verify_inclusion};
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
+use verify::Entries::Opaque;
+use verify::{Directory, Failure, Options, Report, Verdict};
 
 pub(super) fn signer() -> Signer {
     Signer::from_seed("example.com/log", note::Algorithm::Ed25519, &[7; 32]).unwrap()
@@ -45,10 +46,11 @@ pub(super) fn stored(log: &Log) -> Vec<Vec<u8>> {
     log.reader().entries(0).unwrap().map(|entry| entry.unwrap().1).collect()
 }
 
-pub(super) fn verified(storage: &Memory) -> Result<Report, crate::verify::Failure> {
+pub(super) fn verified(storage: &Memory) -> Result<Report, Failure> {
     let dir = tempfile::tempdir().unwrap();
     storage.copy_to(dir.path()).unwrap();
-    verify(dir.path(), &Expected::default(), &mut ())
+    let options = Options { entries: Opaque, ..Options::default() };
+    verify::verify(&Directory::new(dir.path()), &options, &mut ())
 }
 
 fn naive(count: u64) -> Hash {
@@ -431,7 +433,7 @@ fn an_unfinished_write_is_taken_away_and_told() {
         assert!(log.submit(vec![9; 1500]).unwrap().wait().is_err());
         let storage = storage.crash(Survival::Nothing);
         let failure = verified(&storage).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::UnfinishedTail, "{failure}");
+        assert_eq!(failure.verdict, Verdict::UnfinishedTail, "{failure}");
         assert_eq!((failure.path, failure.entry), (segment_path(0), Some(2)));
         let (log, recovered) = Log::open_on(Arc::new(storage.clone()), signer(), config()).unwrap();
         assert!(!recovered.clean && 500 < recovered.bytes_dropped);
@@ -455,7 +457,7 @@ fn an_altered_end_is_refused_and_not_taken_for_an_unfinished_one() {
         let copy = storage.copy(Survival::Nothing);
         copy.flip(&segment_path(0), u64::try_from(offset).unwrap(), 0x10);
         assert!(matches!(reopen(&copy), Err(Error::Corrupt(_))), "byte {offset}");
-        assert_eq!(verified(&copy).unwrap_err().kind, FailureKind::Altered, "byte {offset}");
+        assert_eq!(verified(&copy).unwrap_err().verdict, Verdict::Altered, "byte {offset}");
     }
 }
 
@@ -472,7 +474,7 @@ fn a_checkpoint_beyond_the_segments_is_refused() {
     storage.remove(&last).unwrap();
     let Err(Error::Corrupt(found)) = reopen(&storage) else { panic!("rollback not seen") };
     assert_eq!(found.path, "checkpoint");
-    assert_eq!(verified(&storage).unwrap_err().kind, FailureKind::Truncated);
+    assert_eq!(verified(&storage).unwrap_err().verdict, Verdict::Truncated);
     // The first one is gone.
     storage.put(&last, &old).unwrap();
     storage.remove(&segment_path(0)).unwrap();
@@ -490,7 +492,7 @@ fn a_checkpoint_with_another_root_is_refused() {
     storage.put("checkpoint", forked.sign(&signer()).unwrap().as_bytes()).unwrap();
     assert!(matches!(reopen(&storage), Err(Error::Corrupt(_))));
     let failure = verified(&storage).unwrap_err();
-    assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Altered, "checkpoint"));
+    assert_eq!((failure.verdict, failure.path.as_str()), (Verdict::Altered, "checkpoint"));
 }
 
 #[test]

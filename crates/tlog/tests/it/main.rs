@@ -13,10 +13,12 @@ mod tamper;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use tlog::{Committed, Config, Log, Signer};
+use tlog::{Committed, Config, Log, Signer, Verifier};
+use verify::{Directory, Entries, Failure, Options, Report};
 
 /// The key of the logs in these tests, new for each.
 struct Key {
@@ -59,6 +61,23 @@ fn closed_log(key: &Key, entries: u64) -> TempDir {
     append(&log, 0..entries);
     log.close().unwrap();
     dir
+}
+
+/// What the verifier says of a log, which shares no code with this crate.
+fn verify(log: &Path) -> Result<Report, Failure> {
+    judge(log, &[], &[])
+}
+
+/// The same with keys and checkpoints that were kept elsewhere.
+fn judge(log: &Path, keys: &[&Verifier], checkpoints: &[&[u8]]) -> Result<Report, Failure> {
+    let options = Options {
+        keys: keys.iter().map(|key| (*key).clone()).collect(),
+        checkpoints: checkpoints.iter().map(|note| note.to_vec()).collect(),
+        entries: Entries::Opaque,
+        threads: NonZeroUsize::new(1),
+        ..Options::default()
+    };
+    verify::verify(&Directory::new(log), &options, &mut ())
 }
 
 /// Every file under `dir` with its content, by relative path.

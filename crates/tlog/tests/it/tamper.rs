@@ -1,10 +1,10 @@
 //! Attackers who know the format.
 
-use crate::{Key, append, closed_log, config, entry, files, write_files};
+use crate::{Key, append, closed_log, config, entry, files, judge, verify, write_files};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tlog::verify::{Expected, Failure, FailureKind, Observer, Progress};
-use tlog::{Checkpoint, Error, Hash, Lines, Log, leaf_hash, node_hash, verify};
+use tlog::{Checkpoint, Error, Hash, Lines, Log, leaf_hash, node_hash};
+use verify::{Failure, Verdict};
 
 /// Where the body of an entry is: the file and the offset.
 fn find(files: &BTreeMap<String, Vec<u8>>, prefix: &str, index: u64) -> (String, usize) {
@@ -17,8 +17,8 @@ fn find(files: &BTreeMap<String, Vec<u8>>, prefix: &str, index: u64) -> (String,
     .unwrap()
 }
 
-fn check(log: &Path, expected: &Expected) -> Failure {
-    verify(log, expected, &mut ()).unwrap_err()
+fn check(log: &Path) -> Failure {
+    verify(log).unwrap_err()
 }
 
 /// Makes the checksum of the frame fit its body again.
@@ -43,20 +43,20 @@ fn an_altered_entry_is_named_even_with_a_good_checksum() {
         let mut altered = original.clone();
         altered.get_mut(&path).unwrap()[at + 1] ^= 4;
         write_files(&log, &altered);
-        let failure = check(&log, &Expected::default());
-        assert_eq!((failure.kind, failure.entry), (FailureKind::Altered, Some(index)));
+        let failure = check(&log);
+        assert_eq!((failure.verdict, failure.entry), (Verdict::Altered, Some(index)));
         assert_eq!(failure.path, path);
         mend_checksum(altered.get_mut(&path).unwrap(), at);
         write_files(&log, &altered);
-        let failure = check(&log, &Expected::default());
-        assert_eq!((failure.kind, failure.entry), (FailureKind::Altered, Some(index)), "{failure}");
+        let failure = check(&log);
+        assert_eq!((failure.verdict, failure.entry), (Verdict::Altered, Some(index)), "{failure}");
         assert_eq!(failure.path, path);
         assert!(matches!(Log::open(&log, key.signer(), config()), Err(Error::Corrupt(_))));
         // The bundle says the same: the tree does not.
         let (bundle, position) = find(&original, "tile/entries", index);
         altered.get_mut(&bundle).unwrap()[position + 1] ^= 4;
         write_files(&log, &altered);
-        assert_eq!(check(&log, &Expected::default()).entry, Some(index));
+        assert_eq!(check(&log).entry, Some(index));
         write_files(&log, &original);
     }
     // The bundle alone.
@@ -64,7 +64,7 @@ fn an_altered_entry_is_named_even_with_a_good_checksum() {
     let mut altered = original;
     altered.get_mut(&bundle).unwrap()[at] ^= 1;
     write_files(&log, &altered);
-    let failure = check(&log, &Expected::default());
+    let failure = check(&log);
     assert_eq!((failure.path, failure.entry), (bundle, Some(20)));
     assert_eq!(failure.offset, u64::try_from(at).ok());
 }
@@ -74,13 +74,14 @@ fn a_whole_log_rewritten_under_another_key_is_found() {
     let (key, thief) = (Key::generate(), Key::generate());
     let dir = closed_log(&thief, 20);
     let log = dir.path().join("log");
-    let expected = Expected { key: Some(key.signer().verifier().clone()), ..Expected::default() };
-    assert_eq!(check(&log, &expected).kind, FailureKind::WrongKey);
+    let (signer, key_alone) = (key.signer(), |log: &Path, pinned: &tlog::Verifier| {
+        judge(log, &[pinned], &[]).unwrap_err().verdict
+    });
+    assert_eq!(key_alone(&log, signer.verifier()), Verdict::WrongKey);
     // With the right key line put in, the segments belong to another log.
-    let line = format!("{}\n", key.signer().verifier().to_text());
+    let line = format!("{}\n", signer.verifier().to_text());
     std::fs::write(log.join("origin.vkey"), line).unwrap();
-    let failure = check(&log, &expected);
-    assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Signature, "checkpoint"));
+    assert_eq!(key_alone(&log, signer.verifier()), Verdict::WrongKey);
 }
 
 #[test]
@@ -93,8 +94,8 @@ fn a_batch_signed_by_another_key_is_found() {
     // The header of the right log, before the batches of the other.
     bytes[..104].copy_from_slice(&files(&own)[segment][..104]);
     std::fs::write(own.join(segment), bytes).unwrap();
-    let failure = check(&own, &Expected::default());
-    assert_eq!((failure.kind, failure.path.as_str()), (FailureKind::Signature, segment));
+    let failure = check(&own);
+    assert_eq!((failure.verdict, failure.path.as_str()), (Verdict::WrongKey, segment));
     assert!(matches!(Log::open(&own, key.signer(), config()), Err(Error::Corrupt(_))));
 }
 
@@ -108,25 +109,23 @@ fn a_rolled_back_log_is_found_by_a_checkpoint_kept_elsewhere() {
     append(&open, 20..40);
     open.close().unwrap();
     let note = std::fs::read(log.join("checkpoint")).unwrap();
-    let kept = Expected { checkpoint: Some(note.clone()), ..Expected::default() };
-    let report = verify(&log, &kept, &mut ()).unwrap();
-    assert_eq!((report.entries, report.expected_size), (40, Some(40)));
+    let report = judge(&log, &[], &[&note]).unwrap();
+    assert_eq!((report.entries, report.given_sizes), (40, vec![40]));
 
     // An older checkpoint holds of a log that grew.
-    let earlier = Some(old["checkpoint"].clone());
-    let earlier = Expected { checkpoint: earlier, ..Expected::default() };
-    assert_eq!(verify(&log, &earlier, &mut ()).unwrap().expected_size, Some(20));
+    let earlier = &old["checkpoint"];
+    assert_eq!(judge(&log, &[], &[earlier]).unwrap().given_sizes, [20]);
 
     // All of an older copy: consistent with itself, not with what was seen.
     std::fs::remove_dir_all(&log).unwrap();
     write_files(&log, &old);
-    verify(&log, &Expected::default(), &mut ()).unwrap();
-    let failure = check(&log, &kept);
-    assert_eq!((failure.kind, failure.entry), (FailureKind::Truncated, Some(20)));
+    verify(&log).unwrap();
+    let failure = judge(&log, &[], &[&note]).unwrap_err();
+    assert_eq!((failure.verdict, failure.entry), (Verdict::Truncated, Some(20)));
 
     // Older segments with the newer checkpoint.
     std::fs::write(log.join("checkpoint"), note).unwrap();
-    assert_eq!(check(&log, &Expected::default()).kind, FailureKind::Truncated);
+    assert_eq!(check(&log).verdict, Verdict::Truncated);
     let Err(Error::Corrupt(found)) = Log::open(&log, key.signer(), config()) else {
         panic!("a rollback was opened")
     };
@@ -142,63 +141,12 @@ fn another_history_under_the_same_key_is_found() {
     append(&log, 1..22);
     log.close().unwrap();
     let note = std::fs::read(one.path().join("log/checkpoint")).unwrap();
-    let expected = Expected { checkpoint: Some(note), ..Expected::default() };
-    let failure = check(&fork, &expected);
-    assert_eq!(
-        (failure.kind, failure.path.as_str()),
-        (FailureKind::Altered, "the given checkpoint")
-    );
-    let stranger = Key::generate();
-    let other = Expected {
-        checkpoint: Some(
-            std::fs::read(closed_log(&stranger, 1).path().join("log/checkpoint")).unwrap(),
-        ),
-        ..Expected::default()
-    };
-    assert_eq!(check(&fork, &other).kind, FailureKind::Signature);
-    let garbage = Expected { checkpoint: Some(b"garbage".to_vec()), ..Expected::default() };
-    assert_eq!(check(&fork, &garbage).path, "the given checkpoint");
-}
-
-#[test]
-fn what_is_no_log_is_told_from_a_damaged_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let failure = check(dir.path(), &Expected::default());
-    assert_eq!(failure.kind, FailureKind::Unreadable, "{failure}");
-    let failure = check(&dir.path().join("none"), &Expected::default());
-    assert_eq!(failure.kind, FailureKind::Unreadable);
-}
-
-#[test]
-fn the_observer_sees_every_entry_and_may_refuse_one() {
-    #[derive(Default)]
-    struct Watch {
-        seen: Vec<Vec<u8>>,
-        last: Option<Progress>,
-        refuse: Option<u64>,
-    }
-    impl Observer for Watch {
-        fn entry(&mut self, index: u64, entry: &[u8]) -> Result<(), String> {
-            self.seen.push(entry.to_vec());
-            if self.refuse == Some(index) { Err("out of order".to_owned()) } else { Ok(()) }
-        }
-
-        fn progress(&mut self, progress: Progress) {
-            self.last = Some(progress);
-        }
-    }
-    let dir = closed_log(&Key::generate(), 40);
-    let log = dir.path().join("log");
-    let mut watch = Watch::default();
-    verify(&log, &Expected::default(), &mut watch).unwrap();
-    assert_eq!(watch.seen, (0..40).map(entry).collect::<Vec<_>>());
-    let last = watch.last.unwrap();
-    assert_eq!(last.entries, 40);
-    assert!(last.bytes <= last.bytes_total);
-    let mut watch = Watch { refuse: Some(33), ..Watch::default() };
-    let failure = verify(&log, &Expected::default(), &mut watch).unwrap_err();
-    assert_eq!((failure.kind, failure.entry), (FailureKind::Rejected, Some(33)));
-    assert_eq!(failure.what, "out of order");
+    let failure = judge(&fork, &[], &[&note]).unwrap_err();
+    assert_eq!(failure.verdict, Verdict::Forked, "{failure}");
+    assert_eq!(failure.evidence.len(), 2);
+    let stranger = closed_log(&Key::generate(), 1);
+    let foreign = std::fs::read(stranger.path().join("log/checkpoint")).unwrap();
+    assert_eq!(judge(&fork, &[], &[&foreign]).unwrap_err().verdict, Verdict::WrongKey);
 }
 
 /// The published files are enough for anybody who knows the specification:

@@ -494,6 +494,15 @@ fn event_cases() -> Vec<Case> {
                 teller.tell("log.recovered", "", json!({}));
             }),
         ),
+        Case::new(
+            Check::RunRecovered,
+            told(|teller| {
+                teller.start();
+                teller.stop();
+                teller.start();
+                teller.tell("log.recovered", "", json!({}));
+            }),
+        ),
     ]
 }
 
