@@ -1,6 +1,7 @@
 //! The command `countersign`: reads configuration, wires the parts, starts and stops them. Knows no
 //! protocol, no policy language and no log format; those are in the crates it uses.
 
+mod cadence;
 mod cli;
 mod config;
 mod continuation;

@@ -1,11 +1,11 @@
 //! What leaves the machine beside checkpoints: copies in object storage, and checkpoints that a timestamp
 //! authority stamps. Each is a task with a cadence; what fails is tried again the next time.
 
+use crate::cadence::Cadence;
 use crate::config::{LogConfig, S3Config, TsaConfig};
-use crate::publication::shelf;
 use anyhow::{Context as _, bail};
 use archive::anchor::Anchor;
-use archive::stamp::{Authorities, Stamper};
+use archive::stamp::{Authorities, Shelf, Stamper};
 use audit::{Clock, Recorder};
 use objects::{Credentials, Store};
 use std::path::Path;
@@ -27,18 +27,24 @@ pub(crate) fn stamper(
     let roots = timestamp::roots_from_pem(&pem).with_context(|| format!("`{path}`"))?;
     let authorities = Authorities { urls: config.urls.clone(), roots };
     let client = archive::client::Client::new(REQUEST_TIMEOUT)?;
-    Ok(Stamper::new(directory, authorities, client, shelf(log), Arc::new(recorder.clone())))
+    let shelf = Arc::new(LogShelf(log.clone()));
+    Ok(Stamper::new(directory, authorities, client, shelf, Arc::new(recorder.clone())))
+}
+
+/// Where stamps are kept: beside the log that they are of.
+#[derive(Debug)]
+struct LogShelf(Log);
+
+impl Shelf for LogShelf {
+    fn put(&self, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.put_beside(path, bytes).map_err(std::io::Error::other)
+    }
 }
 
 /// Has the published checkpoint stamped every interval.
 pub(crate) async fn stamp(stamper: Stamper, interval: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut cadence = Cadence::new(interval, stop);
+    while cadence.next().await {
         let mut nonce = [0; 8];
         if aws_lc_rs::rand::fill(&mut nonce).is_err() {
             tracing::error!("the system has no randomness for a timestamp request");
@@ -95,13 +101,8 @@ pub(crate) fn seconds(clock: Clock) -> archive::anchor::Clock {
 
 /// Copies what is published every interval.
 pub(crate) async fn copy(anchor: Anchor, interval: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut cadence = Cadence::new(interval, stop);
+    while cadence.next().await {
         match anchor.round().await {
             Ok(Some(copied)) => {
                 tracing::info!(size = copied.size, objects = copied.objects, "log copied");

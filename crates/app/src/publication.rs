@@ -1,11 +1,11 @@
 //! Publishes checkpoints on a cadence, has them cosigned by witnesses, and looks after the log while
 //! nothing is written.
 
+use crate::cadence::Cadence;
 use crate::config::WitnessConfig;
 use anyhow::{Context as _, bail};
 use audit::Recorder;
 use note::{Hash, Policy};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tlog::{Candidate, Log};
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ impl Publication {
         Self { log, recorder, witnesses }
     }
 
-    /// Publishes every interval until `stop`, and once more then. A log that stopped stops the program:
+    /// Publishes every interval until `stop`; what came after is for the caller. A log that stopped stops the program:
     /// nothing could be recorded any more.
     pub(crate) async fn run(
         mut self,
@@ -79,13 +79,8 @@ impl Publication {
         stop: CancellationToken,
         program: CancellationToken,
     ) -> Self {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return self,
-                _ = ticks.tick() => {}
-            }
+        let mut cadence = Cadence::new(interval, stop);
+        while cadence.next().await {
             if let Err(error) = self.round().await {
                 let poisoned = error.downcast_ref::<tlog::Error>();
                 if matches!(poisoned, Some(tlog::Error::Poisoned { .. })) {
@@ -98,6 +93,7 @@ impl Publication {
                 tracing::error!("no checkpoint could be published: {error:#}");
             }
         }
+        self
     }
 
     /// Looks after the log and publishes what is new.
@@ -177,19 +173,4 @@ impl Publication {
 /// What passes without anybody opening the log again: calls are refused meanwhile.
 fn is_temporary(error: &tlog::Error) -> bool {
     matches!(error, tlog::Error::DiskFull { .. } | tlog::Error::ClockWentBack { .. })
-}
-
-/// What the tasks share of the log's own directory: where timestamps are put.
-#[derive(Debug)]
-pub(crate) struct LogShelf(pub(crate) Log);
-
-impl archive::stamp::Shelf for LogShelf {
-    fn put(&self, path: &str, bytes: &[u8]) -> std::io::Result<()> {
-        self.0.put_beside(path, bytes).map_err(std::io::Error::other)
-    }
-}
-
-/// The same as a shared trait object.
-pub(crate) fn shelf(log: &Log) -> Arc<dyn archive::stamp::Shelf> {
-    Arc::new(LogShelf(log.clone()))
 }

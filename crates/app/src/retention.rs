@@ -1,6 +1,7 @@
 //! `countersign log prune|hold|release`: which entries are kept, for how long, and what keeps them
 //! longer. Entries go from the oldest on, in whole bundles; hash tiles and proofs stay.
 
+use crate::cadence::Cadence;
 use crate::cli::{Hold, Prune, Release};
 use crate::config::{Config, RetentionConfig};
 use crate::operator::{self, Run};
@@ -107,12 +108,8 @@ pub(crate) async fn keep_pruned(
     (directory, rules): (PathBuf, RetentionConfig),
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(PRUNE_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut cadence = Cadence::new(PRUNE_INTERVAL, stop);
+    while cadence.next().await {
         match prune(&log, &recorder, (&directory, &rules)).await {
             Ok(Some(minimum)) => tracing::info!(minimum, "older entries were pruned"),
             Ok(None) => {}

@@ -1,6 +1,7 @@
 //! What `serve`, `wrap` and `demo` have in common: the log, the policies, and the tasks beside the call
 //! path. All long-lived tasks stand here; the table is in ARCHITECTURE.md.
 
+use crate::cadence::Cadence;
 use crate::config::Config;
 use crate::log_pages::LogPages;
 use crate::publication::{Publication, Witnesses};
@@ -189,13 +190,8 @@ fn program_sha256() -> Option<String> {
 
 /// Says on record that the gateway is there, and how much it has recorded.
 async fn heartbeat(recorder: Recorder, interval: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut cadence = Cadence::later(interval, stop);
+    while cadence.next().await {
         if let Err(error) = recorder.heartbeat().await {
             tracing::error!(%error, "a heartbeat could not be put on record");
         }
@@ -210,12 +206,8 @@ async fn watch_policies(
     stop: CancellationToken,
 ) {
     let mut seen = policy::fingerprint(&directory).ok();
-    let mut ticks = tokio::time::interval(interval);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut cadence = Cadence::new(interval, stop);
+    while cadence.next().await {
         let found = policy::fingerprint(&directory).ok();
         if found == seen {
             continue;

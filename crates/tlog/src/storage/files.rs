@@ -207,9 +207,8 @@ impl Identity {
 
     /// Whether `path` names this file, as its only name.
     ///
-    /// Asks for no timestamps: after somebody has looked at those of a file,
-    /// its next write has to record a new one (Linux 6.13 on), and its next
-    /// sync takes a quarter longer.
+    /// Asks for no timestamps: the sync after somebody has read those of a
+    /// file takes longer (docs/performance.md, "The log").
     fn is_only_at(self, path: &Path) -> io::Result<bool> {
         let wanted = StatxFlags::INO | StatxFlags::NLINK;
         match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted) {
