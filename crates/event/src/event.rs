@@ -41,6 +41,8 @@ pub enum Direction {
 pub enum Transport {
     /// Streamable HTTP.
     Http,
+    /// HTTP with a stream of server-sent events, the transport of the revision 2024-11-05.
+    HttpSse,
     /// Standard input and output of a local process.
     Stdio,
 }
@@ -115,6 +117,10 @@ pub struct Event {
     pub direction: Option<Direction>,
     /// When and where.
     pub environment: Environment,
+    /// The call directly before this one, when this one goes on with it: the next round of a call that
+    /// asked for input, or a question about its task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<CallId>,
     /// This event.
     pub id: EventId,
     /// What it reports.
@@ -134,6 +140,10 @@ pub struct Event {
     /// What was touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
+    /// The first call of the chain that this one belongs to: of rounds, of questions about a task, or of
+    /// the parts of one request of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<CallId>,
     /// Its place among the events of its sequence. Only who writes the log knows it: what is here when
     /// an event is handed over to be recorded does not count ([`Event::draft`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +163,15 @@ pub struct Stamp {
     pub id: EventId,
     /// When and where.
     pub environment: Environment,
+}
+
+/// The calls that one belongs with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The call directly before it.
+    pub follows: Option<CallId>,
+    /// The first call.
+    pub root: Option<CallId>,
 }
 
 /// What a `call.asked` event must hold.
@@ -176,6 +195,8 @@ pub struct Asked {
     pub protocol: Option<String>,
     /// Digest of the session id.
     pub session: Option<String>,
+    /// The calls it belongs with.
+    pub chain: Chain,
 }
 
 /// What a `call.answered` or `call.in-doubt` event must hold.
@@ -216,6 +237,8 @@ pub struct Refused {
     pub protocol: Option<String>,
     /// Digest of the session id.
     pub session: Option<String>,
+    /// The calls it belongs with.
+    pub chain: Chain,
 }
 
 impl Event {
@@ -228,12 +251,14 @@ impl Event {
             client: asked.client,
             decision: Some(asked.decision),
             direction: Some(asked.direction),
+            follows: asked.chain.follows,
             payload: Some(Payload {
                 request_bytes: Some(asked.request_bytes),
                 ..Payload::default()
             }),
             protocol: asked.protocol,
             resource: Some(asked.resource),
+            root: asked.chain.root,
             session: asked.session,
             ..Self::bare(stamp, Kind::CallAsked)
         }
@@ -272,6 +297,7 @@ impl Event {
             client: refused.client,
             decision: refused.decision,
             direction: Some(refused.direction),
+            follows: refused.chain.follows,
             payload: Some(Payload {
                 request_bytes: Some(refused.request_bytes),
                 ..Payload::default()
@@ -279,6 +305,7 @@ impl Event {
             protocol: refused.protocol,
             refusal: Some(refused.refusal),
             resource: refused.resource,
+            root: refused.chain.root,
             session: refused.session,
             ..Self::bare(stamp, Kind::CallRefused)
         }
@@ -306,6 +333,7 @@ impl Event {
             details: BTreeMap::new(),
             direction: None,
             environment: stamp.environment,
+            follows: None,
             id: stamp.id,
             kind,
             outcome: None,
@@ -313,6 +341,7 @@ impl Event {
             protocol: None,
             refusal: None,
             resource: None,
+            root: None,
             sequence: None,
             session: None,
             v: SCHEMA_VERSION,

@@ -17,6 +17,12 @@ pub enum Kind {
     /// A call was refused by the gateway; it went nowhere.
     #[serde(rename = "call.refused")]
     CallRefused,
+    /// Another configuration is in force, without a new run.
+    #[serde(rename = "config.changed")]
+    ConfigChanged,
+    /// A changed configuration was offered and refused; the one in force stayed.
+    #[serde(rename = "config.rejected")]
+    ConfigRejected,
     /// A gateway began to serve: the first event of a run.
     #[serde(rename = "gateway.started")]
     GatewayStarted,
@@ -29,6 +35,12 @@ pub enum Kind {
     /// Entries must be kept until told otherwise, whatever their age.
     #[serde(rename = "hold.placed")]
     HoldPlaced,
+    /// Definitions that a server declares were approved.
+    #[serde(rename = "inventory.approved")]
+    InventoryApproved,
+    /// A server declares a tool, prompt or resource that it did not, or not in this form, or no more.
+    #[serde(rename = "inventory.changed")]
+    InventoryChanged,
     /// A recovery key, kept offline, was named.
     #[serde(rename = "key.recovery")]
     KeyRecovery,
@@ -75,15 +87,19 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the words.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::CallAnswered,
         Self::CallAsked,
         Self::CallInDoubt,
         Self::CallRefused,
+        Self::ConfigChanged,
+        Self::ConfigRejected,
         Self::GatewayStarted,
         Self::GatewayStopped,
         Self::HoldLifted,
         Self::HoldPlaced,
+        Self::InventoryApproved,
+        Self::InventoryChanged,
         Self::KeyRecovery,
         Self::KeyRetired,
         Self::KeyRevoked,
@@ -108,10 +124,14 @@ impl Kind {
             Self::CallAsked => "call.asked",
             Self::CallInDoubt => "call.in-doubt",
             Self::CallRefused => "call.refused",
+            Self::ConfigChanged => "config.changed",
+            Self::ConfigRejected => "config.rejected",
             Self::GatewayStarted => "gateway.started",
             Self::GatewayStopped => "gateway.stopped",
             Self::HoldLifted => "hold.lifted",
             Self::HoldPlaced => "hold.placed",
+            Self::InventoryApproved => "inventory.approved",
+            Self::InventoryChanged => "inventory.changed",
             Self::KeyRecovery => "key.recovery",
             Self::KeyRetired => "key.retired",
             Self::KeyRevoked => "key.revoked",

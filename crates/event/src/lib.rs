@@ -14,11 +14,11 @@ pub use actor::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
 pub use decision::{Basis, Decision, Effect};
 pub use encode::{DecodeError, Draft, ENTRY_BYTES_MAX, EncodeError, bounded};
 pub use event::{
-    Answered, Asked, CallId, ClaimedClient, Direction, Environment, Event, EventId, Payload,
+    Answered, Asked, CallId, Chain, ClaimedClient, Direction, Environment, Event, EventId, Payload,
     Refused, SCHEMA_VERSION, Stamp, Transport,
 };
 pub use kind::Kind;
-pub use outcome::{Outcome, OutcomeClass, Refusal, Status};
+pub use outcome::{Outcome, OutcomeClass, Refusal, Status, TaskState};
 pub use resource::{MethodClass, Resource, ResourceKind};
 pub use sequence::{LeafHash, Sequence};
 pub use time::Time;

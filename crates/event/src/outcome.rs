@@ -11,6 +11,9 @@ pub struct Outcome {
     /// JSON-RPC error code, when the receiver answered with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i64>,
+    /// How many items the gateway hid from a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<u64>,
     /// HTTP status of the reply, when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
@@ -18,13 +21,54 @@ pub struct Outcome {
     pub latency_us: u64,
     /// What happened.
     pub status: Status,
+    /// State of the task that the answer speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskState>,
+}
+
+/// How far a task has come (MCP 2025-11-25 `TaskStatus`; the tasks extension of 2026-07-28).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// It was ended before it was done.
+    Cancelled,
+    /// It is done, and its result is there.
+    Completed,
+    /// It is over and did not do what was asked.
+    Failed,
+    /// It waits for more input.
+    InputRequired,
+    /// It is under way.
+    Working,
+}
+
+impl TaskState {
+    /// The word used in events, searches and on screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::InputRequired => "input-required",
+            Self::Working => "working",
+        }
+    }
 }
 
 impl Outcome {
     /// An outcome with a status and a latency; codes are added by the caller.
     #[must_use]
     pub fn new(status: Status, latency_us: u64) -> Self {
-        Self { class: status.class(), code: None, http_status: None, latency_us, status }
+        Self {
+            class: status.class(),
+            code: None,
+            filtered: None,
+            http_status: None,
+            latency_us,
+            status,
+            task: None,
+        }
     }
 }
 
@@ -54,6 +98,8 @@ pub enum Status {
     HttpError,
     /// The receiver asks for more input before it completes (multi round-trip).
     InputRequired,
+    /// It completed, and the gateway hid items of the list that the caller may not use.
+    ListFiltered,
     /// The answer was not a valid message, or not an answer to this call.
     MalformedReply,
     /// It completed.
@@ -78,12 +124,13 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Cancelled,
         Self::ClientGone,
         Self::HttpError,
         Self::InputRequired,
+        Self::ListFiltered,
         Self::MalformedReply,
         Self::Ok,
         Self::ProtocolError,
@@ -100,7 +147,9 @@ impl Status {
     #[must_use]
     pub fn class(self) -> OutcomeClass {
         match self {
-            Self::Accepted | Self::InputRequired | Self::Ok | Self::Task => OutcomeClass::Success,
+            Self::Accepted | Self::InputRequired | Self::ListFiltered | Self::Ok | Self::Task => {
+                OutcomeClass::Success
+            }
             Self::MalformedReply | Self::ReplyTooLarge | Self::Unknown => OutcomeClass::Anomaly,
             Self::Cancelled
             | Self::ClientGone
@@ -122,6 +171,7 @@ impl Status {
             Self::ClientGone => "client-gone",
             Self::HttpError => "http-error",
             Self::InputRequired => "input-required",
+            Self::ListFiltered => "list-filtered",
             Self::MalformedReply => "malformed-reply",
             Self::Ok => "ok",
             Self::ProtocolError => "protocol-error",

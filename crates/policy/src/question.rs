@@ -316,6 +316,7 @@ fn class_word(class: MethodClass) -> &'static str {
 fn transport_word(transport: Transport) -> &'static str {
     match transport {
         Transport::Http => "http",
+        Transport::HttpSse => "http-sse",
         Transport::Stdio => "stdio",
     }
 }

@@ -1,8 +1,8 @@
 use crate::{
-    Actor, ActorKind, Answered, Asked, Basis, CallId, ClaimedClient, Decision, Direction,
+    Actor, ActorKind, Answered, Asked, Basis, CallId, Chain, ClaimedClient, Decision, Direction,
     ENTRY_BYTES_MAX, Effect, Environment, Event, EventId, Evidence, EvidenceKind, Hop, HopRole,
     Kind, LeafHash, Level, MethodClass, Outcome, Payload, Refusal, Refused, Resource, ResourceKind,
-    Sequence, Stamp, Status, Time, Transport, bounded,
+    Sequence, Stamp, Status, TaskState, Time, Transport, bounded,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -99,6 +99,7 @@ fn every_kind(text: &str) -> Vec<Event> {
                 client: client.clone(),
                 protocol: Some("2026-07-28".to_owned()),
                 session: Some("sha256:00".to_owned()),
+                chain: Chain::default(),
             },
         ),
         Event::answered(
@@ -132,6 +133,7 @@ fn every_kind(text: &str) -> Vec<Event> {
                 client,
                 protocol: None,
                 session: None,
+                chain: Chain::default(),
             },
         ),
         Event::in_doubt(stamp(4, text), call, 1),
@@ -177,6 +179,46 @@ const NEWER_KINDS: [Kind; 12] = [
     Kind::LogTimestamped,
 ];
 
+/// What came after sequences: chains of calls, states of tasks, filtered lists and their kinds.
+fn in_chains(text: &str) -> Vec<Event> {
+    let chain = |follows: u128| Chain {
+        follows: Some(CallId(Uuid::from_u128(follows))),
+        root: Some(CallId(Uuid::from_u128(1))),
+    };
+    let mut events = Vec::new();
+    for (event, follows) in every_kind(text).into_iter().zip(20..) {
+        let Chain { follows, root } = chain(follows);
+        let mut environment = event.environment.clone();
+        environment.transport = Some(Transport::HttpSse);
+        events.push(match event.kind {
+            Kind::CallAsked | Kind::CallRefused => Event { follows, root, environment, ..event },
+            _ => event,
+        });
+    }
+    let call = CallId(Uuid::from_u128(1));
+    let answered =
+        |outcome| Answered { call, asked: 1, outcome, payload: Payload::default(), session: None };
+    for state in [
+        TaskState::Cancelled,
+        TaskState::Completed,
+        TaskState::Failed,
+        TaskState::InputRequired,
+        TaskState::Working,
+    ] {
+        let outcome = Outcome { task: Some(state), ..Outcome::new(Status::Task, 7) };
+        events.push(Event::answered(stamp(2, text), answered(outcome)));
+    }
+    let outcome = Outcome { filtered: Some(3), ..Outcome::new(Status::ListFiltered, 7) };
+    events.push(Event::answered(stamp(2, text), answered(outcome)));
+    for kind in
+        [Kind::ConfigChanged, Kind::ConfigRejected, Kind::InventoryApproved, Kind::InventoryChanged]
+    {
+        let details = BTreeMap::from([("a".to_owned(), text.to_owned())]);
+        events.push(Event::notice(stamp(7, "gw"), kind, details));
+    }
+    events
+}
+
 fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
@@ -189,6 +231,11 @@ fn bytes_of_version_1_never_change() {
 #[test]
 fn bytes_of_sequences_never_change() {
     check_golden("tests/golden/events-v1-sequences.jsonl", &in_sequence(AWKWARD));
+}
+
+#[test]
+fn bytes_of_chains_never_change() {
+    check_golden("tests/golden/events-v1-chains.jsonl", &in_chains(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";
