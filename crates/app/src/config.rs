@@ -10,7 +10,7 @@ use self::file::File;
 use self::reading::{Mistake, Text};
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
-use gateway::config::{AnswerDurability, Command, Limits, Listener, Server, Stderr};
+use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,10 @@ pub(crate) struct Config {
     /// Whether results carry the receipt of their call.
     pub(crate) receipts: bool,
     pub(crate) listener: Listener,
+    /// The servers behind the gateway; none in a configuration for `wrap` alone.
+    pub(crate) servers: Vec<NamedServer>,
+    /// The name of the first server, which `wrap` gives to the program that it starts.
     pub(crate) server_name: String,
-    pub(crate) server: Option<Server>,
     pub(crate) log: LogConfig,
     pub(crate) policy_directory: PathBuf,
     pub(crate) policy_reload: Option<Duration>,
@@ -75,7 +77,7 @@ struct Checker<'t> {
 impl Checker<'_> {
     fn config(&mut self, file: File) -> Config {
         let listener = self.listener(&file.gateway);
-        let server = self.server(&file.server);
+        let (server_name, servers) = self.servers(&file.server);
         let answers = match file.gateway.answers.as_deref() {
             None | Some("next-commit") => AnswerDurability::NextCommit,
             Some("before-release") => AnswerDurability::BeforeRelease,
@@ -99,8 +101,8 @@ impl Checker<'_> {
             answers,
             receipts: file.gateway.receipts,
             listener,
-            server_name: self.name("server.name", file.server.name),
-            server,
+            server_name,
+            servers,
             log: self.log(file.log),
             policy_directory: self.path(file.policy.directory.unwrap_or_else(|| "policy".into())),
             policy_reload: (reload > 0).then(|| Duration::from_millis(reload)),
@@ -150,40 +152,70 @@ impl Checker<'_> {
         Listener { address, path, allowed_hosts, allowed_origins }
     }
 
-    fn server(&mut self, server: &file::Server) -> Option<Server> {
+    fn servers(&mut self, servers: &[file::Server]) -> (String, Vec<NamedServer>) {
+        if servers.is_empty() {
+            return (self.name("server.name", None), Vec::new());
+        }
+        let mut names: Vec<String> = Vec::with_capacity(servers.len());
+        let mut checked = Vec::with_capacity(servers.len());
+        for (i, written) in servers.iter().enumerate() {
+            let path =
+                if servers.len() == 1 { "server".to_owned() } else { format!("server[{i}]") };
+            let name = self.name(&format!("{path}.name"), written.name.clone());
+            if names.contains(&name) {
+                self.wrong(&format!("{path}.name"), "is the name of another server already");
+            }
+            names.push(name.clone());
+            match self.server(&path, written) {
+                Some(server) => checked.push(NamedServer { name, server }),
+                None if servers.len() > 1 && written.url.is_none() && written.command.is_none() => {
+                    self.wrong(&path, "has neither `url` nor `command`; add one");
+                }
+                None => {}
+            }
+        }
+        (names.swap_remove(0), checked)
+    }
+
+    fn server(&mut self, path: &str, server: &file::Server) -> Option<Server> {
         match (&server.url, &server.command) {
             (Some(_), Some(_)) => {
-                self.wrong("server", "has both `url` and `command`; keep one");
+                self.wrong(path, "has both `url` and `command`; keep one");
                 None
             }
             (None, None) => None,
             (Some(url), None) => match url.parse::<url::Url>() {
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                     if !url.username().is_empty() || url.password().is_some() {
-                        self.wrong("server.url", "must not hold credentials");
+                        self.wrong(&format!("{path}.url"), "must not hold credentials");
                     }
                     Some(Server::Http { url })
                 }
                 _ => {
-                    self.wrong("server.url", "must be an `http` or `https` URL");
+                    self.wrong(&format!("{path}.url"), "must be an `http` or `https` URL");
                     None
                 }
             },
-            (None, Some(command)) => self.command(server, command).map(Server::Stdio),
+            (None, Some(command)) => self.command(path, server, command).map(Server::Stdio),
         }
     }
 
-    fn command(&mut self, server: &file::Server, command: &[String]) -> Option<Command> {
+    fn command(
+        &mut self,
+        path: &str,
+        server: &file::Server,
+        command: &[String],
+    ) -> Option<Command> {
         let Some((program, arguments)) = command.split_first().filter(|(p, _)| !p.is_empty())
         else {
-            self.wrong("server.command", "must name a program, then its arguments");
+            self.wrong(&format!("{path}.command"), "must name a program, then its arguments");
             return None;
         };
         let stderr = match server.stderr.as_deref() {
             None | Some("discard") => Stderr::Discard,
             Some("inherit") => Stderr::Inherit,
             Some(_) => {
-                self.wrong("server.stderr", "must be `discard` or `inherit`");
+                self.wrong(&format!("{path}.stderr"), "must be `discard` or `inherit`");
                 Stderr::Discard
             }
         };
@@ -244,14 +276,23 @@ impl Checker<'_> {
 }
 
 impl Config {
-    /// The server, for commands that need one.
-    pub(crate) fn server(&self) -> anyhow::Result<Server> {
-        match &self.server {
-            Some(server) => Ok(server.clone()),
-            None => bail!(
+    /// The servers, for commands that need one.
+    pub(crate) fn servers(&self) -> anyhow::Result<Vec<NamedServer>> {
+        if self.servers.is_empty() {
+            bail!(
                 "the configuration names no server: add `url` or `command` to the table `[server]`"
-            ),
+            );
         }
+        Ok(self.servers.clone())
+    }
+
+    /// The names of all servers, for the record.
+    pub(crate) fn server_names(&self) -> String {
+        if self.servers.is_empty() {
+            return self.server_name.clone();
+        }
+        let names: Vec<&str> = self.servers.iter().map(|server| server.name.as_str()).collect();
+        names.join(" ")
     }
 }
 

@@ -134,7 +134,7 @@ impl Running {
         let heartbeat_s = config.log.heartbeat_interval.as_secs();
         details.insert("epoch_key".to_owned(), operator::epoch_key(&self.log));
         details.insert("heartbeat_s".to_owned(), heartbeat_s.to_string());
-        details.insert("server".to_owned(), config.server_name.clone());
+        details.insert("server".to_owned(), config.server_names());
         details.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         self.recorder.begin(details).await?;
         let in_doubt = self.recorder.recover(recovered).await?;

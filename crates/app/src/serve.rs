@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
-    let server = config.server()?;
+    let servers = config.servers()?;
     let verifier = Arc::new(Verifier::new(&config.identity)?);
     let address = config.listener.address;
     let listener = TcpListener::bind(address)
@@ -33,16 +33,17 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         recorder: running.recorder.clone(),
         identity: verifier,
         policy: Arc::clone(&running.policy),
-        server_name: config.server_name.clone(),
-        server,
+        servers,
         listener: config.listener.clone(),
         limits: config.limits.clone(),
         answers: config.answers,
         receipts: config.receipts,
         beside: pages.map(|pages| pages as _),
     })?);
-    let path = &config.listener.path;
-    tracing::info!(server = %config.server_name, "serving MCP on http://{address}{path}");
+    let servers = config.server_names();
+    for endpoint in gateway.endpoints() {
+        tracing::info!(%servers, "serving MCP on http://{address}{endpoint}");
+    }
     let stop = running.stop.clone();
     let asked = CancellationToken::new();
     let heard = asked.clone();

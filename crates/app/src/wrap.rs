@@ -127,7 +127,7 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
             allowed_origins: Vec::new(),
         },
         server_name: arguments.name.clone(),
-        server: None,
+        servers: Vec::new(),
         log: LogConfig {
             segment_bytes: SEGMENT_BYTES,
             free_bytes_min: 64 << 20,

@@ -2,13 +2,13 @@
 //! upstream.
 
 use crate::asked::{Asked, Ending};
+use crate::backend::Backend;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::exchange::{End, Exchange, Progress};
-use crate::gateway::Gateway;
 use crate::headers;
-use crate::pipeline::{Credentials, Received};
+use crate::pipeline::Received;
 use crate::refusal::{Detail, error_message, json_response};
 use crate::relay::{Failure, event_stream_head};
 use crate::session::Session;
@@ -27,7 +27,7 @@ use mcp::{Frame, Message, Method};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-impl Gateway {
+impl Backend {
     /// Carries an admitted call or session operation to the server and its answer to the client.
     pub(crate) async fn carry(
         &self,
@@ -36,7 +36,7 @@ impl Gateway {
         received: Received,
         client: ClientEnd,
     ) {
-        let Credentials::Headers(headers, _) = received.credentials else { return };
+        let Some(headers) = received.headers else { return };
         let headers = headers::upstream_request(headers, session.is_some());
         if let (Method::NotificationsCancelled, Some(id), Some(session)) =
             (&call.method, &call.cancels, &session)
@@ -48,7 +48,7 @@ impl Gateway {
             // An id that is used again is not cancelled by what was said of its last use.
             session.was_cancelled(id);
         }
-        let stop = if call.is_listening() { &self.soft_stop } else { &self.hard_stop };
+        let stop = if call.is_listening() { &self.stops.soft } else { &self.stops.hard };
         let exchange = Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
@@ -84,7 +84,7 @@ impl Gateway {
     ) {
         let sent = tokio::select! {
             biased;
-            () = self.hard_stop.cancelled() => return,
+            () = self.stops.hard.cancelled() => return,
             sent = self.send_answer(&asked, session, received) => sent,
         };
         client.answer(match sent {
@@ -105,7 +105,7 @@ impl Gateway {
         session: &Session,
         received: Received,
     ) -> Result<Response<ReplyBody>, SendError> {
-        let Credentials::Headers(headers, _) = received.credentials else {
+        let Some(headers) = received.headers else {
             return Err(SendError::Unreachable("there is no HTTP exchange".to_owned()));
         };
         let http = match (&self.upstream, &session.program) {

@@ -74,7 +74,16 @@ impl Default for Limits {
     }
 }
 
-/// The server behind the gateway.
+/// A server behind the gateway, and its name.
+#[derive(Debug, Clone)]
+pub struct NamedServer {
+    /// Its name in events, policies and paths: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What it is.
+    pub server: Server,
+}
+
+/// What a server behind the gateway is.
 #[derive(Debug, Clone)]
 pub enum Server {
     /// A Streamable HTTP server.

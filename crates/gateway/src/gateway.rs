@@ -1,12 +1,15 @@
 //! The gateway as a whole: what it is made of, how it starts and how it stops.
 
+use crate::backend::{Backend, Stops};
 use crate::beside::Beside;
-use crate::config::{AnswerDurability, Limits, Listener, Server};
+use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
 use crate::pipeline::Pipeline;
 use crate::session::Sessions;
+use crate::table::Table;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
+use arc_swap::ArcSwap;
 use audit::Recorder;
 use identity::Verifier;
 use policy::Engine;
@@ -29,10 +32,8 @@ pub struct Parts {
     pub identity: Arc<Verifier>,
     /// May they.
     pub policy: Arc<Engine>,
-    /// Name of the server behind the gateway, as events and policies call it.
-    pub server_name: String,
-    /// The server behind the gateway.
-    pub server: Server,
+    /// The servers behind the gateway: at least one, each name once.
+    pub servers: Vec<NamedServer>,
     /// Where to listen.
     pub listener: Listener,
     /// Bounds.
@@ -46,66 +47,42 @@ pub struct Parts {
     pub beside: Option<Arc<dyn Beside>>,
 }
 
-/// A gateway in front of one MCP server.
+/// A gateway in front of MCP servers.
 #[derive(Debug)]
 pub struct Gateway {
-    pub(crate) pipeline: Pipeline,
+    pub(crate) recorder: Recorder,
     pub(crate) identity: Arc<Verifier>,
-    pub(crate) upstream: Upstream,
+    pub(crate) table: ArcSwap<Table>,
     pub(crate) listener: Listener,
+    pub(crate) limits: Limits,
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) exchanges: TaskTracker,
-    /// Set when the gateway begins to stop: streams that would stay open for ever end now.
-    pub(crate) soft_stop: CancellationToken,
-    /// Set when exchanges must end, whatever they are doing.
-    pub(crate) hard_stop: CancellationToken,
+    pub(crate) stops: Stops,
 }
 
 impl Gateway {
     /// Puts the parts together; nothing is listened on or connected to yet.
     ///
     /// # Errors
-    /// When the upstream URL cannot be used.
+    /// When the URL of a server cannot be used.
     pub fn new(parts: Parts) -> Result<Self, BadUpstream> {
-        let Parts {
-            recorder,
-            identity,
-            policy,
-            server_name,
-            server,
-            listener,
-            limits,
-            answers,
-            receipts,
-            beside,
-        } = parts;
-        let upstream = match server {
-            Server::Http { url } => Upstream::Http(HttpUpstream::new(&url, &limits)?),
-            Server::Stdio(command) => {
-                Upstream::Stdio(Bridge::new(command, limits.reply_bytes_max, limits.processes_max))
-            }
-        };
-        let sessions =
-            Sessions::new(limits.sessions_max, limits.session_calls_max, limits.session_idle);
+        let stops = Stops { soft: CancellationToken::new(), hard: CancellationToken::new() };
+        let exchanges = TaskTracker::new();
+        let mut backends = Vec::with_capacity(parts.servers.len());
+        for server in &parts.servers {
+            backends.push(Arc::new(backend(server, &parts, &stops, &exchanges)?));
+        }
         Ok(Self {
-            identity,
-            upstream,
-            listener,
-            beside,
-            calls: Arc::new(Semaphore::new(limits.calls_max)),
-            exchanges: TaskTracker::new(),
-            soft_stop: CancellationToken::new(),
-            hard_stop: CancellationToken::new(),
-            pipeline: Pipeline {
-                recorder,
-                policy,
-                sessions,
-                server: server_name,
-                limits,
-                answers,
-                receipts,
-            },
+            recorder: parts.recorder,
+            identity: parts.identity,
+            table: ArcSwap::from_pointee(Table::new(backends, parts.listener.path.clone())),
+            listener: parts.listener,
+            beside: parts.beside,
+            calls: Arc::new(Semaphore::new(parts.limits.calls_max)),
+            limits: parts.limits,
+            exchanges,
+            stops,
         })
     }
 
@@ -115,20 +92,25 @@ impl Gateway {
         let sweeper = tokio::spawn(Arc::clone(&self).sweep(stop.clone()));
         crate::listener::accept(&self, listener, &stop).await;
         self.exchanges.close();
-        let grace = self.pipeline.limits.shutdown_grace;
+        let grace = self.limits.shutdown_grace;
         if tokio::time::timeout(grace, self.exchanges.wait()).await.is_err() {
             let left = self.exchanges.len();
             tracing::warn!(left, "calls still in progress after the grace period are ended");
         }
-        self.hard_stop.cancel();
+        self.stops.hard.cancel();
         self.exchanges.wait().await;
-        for session in self.pipeline.sessions.close_all() {
-            self.pipeline.end_session(&session).await;
+        for backend in &self.table.load().backends {
+            backend.end(Instant::now()).await;
         }
-        self.end_idle_programs(Duration::ZERO).await;
         if let Err(error) = sweeper.await {
             tracing::error!(%error, "the sweeper of idle sessions failed");
         }
+    }
+
+    /// The paths of the MCP endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.table.load().endpoints()
     }
 
     /// Whether calls can be served: the log takes records.
@@ -136,7 +118,7 @@ impl Gateway {
     /// # Errors
     /// Why not.
     pub fn health(&self) -> Result<(), audit::Unavailable> {
-        self.pipeline.recorder.health()
+        self.recorder.health()
     }
 
     async fn sweep(self: Arc<Self>, stop: CancellationToken) {
@@ -146,18 +128,43 @@ impl Gateway {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            for session in self.pipeline.sessions.expire(Instant::now()) {
-                self.pipeline.end_session(&session).await;
+            for backend in &self.table.load_full().backends {
+                backend.sweep(Instant::now()).await;
             }
-            self.end_idle_programs(self.pipeline.limits.session_idle).await;
         }
     }
+}
 
-    async fn end_idle_programs(&self, idle: Duration) {
-        if let Upstream::Stdio(bridge) = &self.upstream {
-            for program in bridge.take_idle(idle, Instant::now()) {
-                program.end().await;
-            }
-        }
-    }
+/// One server and the way to it.
+fn backend(
+    server: &NamedServer,
+    parts: &Parts,
+    stops: &Stops,
+    exchanges: &TaskTracker,
+) -> Result<Backend, BadUpstream> {
+    let limits = parts.limits.clone();
+    let upstream = match &server.server {
+        Server::Http { url } => Upstream::Http(HttpUpstream::new(url, &limits)?),
+        Server::Stdio(command) => Upstream::Stdio(Bridge::new(
+            command.clone(),
+            limits.reply_bytes_max,
+            limits.processes_max,
+        )),
+    };
+    let sessions =
+        Sessions::new(limits.sessions_max, limits.session_calls_max, limits.session_idle);
+    Ok(Backend {
+        pipeline: Pipeline {
+            recorder: parts.recorder.clone(),
+            policy: Arc::clone(&parts.policy),
+            sessions,
+            server: server.name.clone(),
+            limits,
+            answers: parts.answers,
+            receipts: parts.receipts,
+        },
+        upstream,
+        stops: stops.clone(),
+        exchanges: exchanges.clone(),
+    })
 }

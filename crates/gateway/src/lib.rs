@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod asked;
+mod backend;
 mod beside;
 mod body;
 mod call;
@@ -10,6 +11,7 @@ pub mod config;
 mod exchange;
 mod gateway;
 mod headers;
+mod inbound;
 mod listener;
 mod pipeline;
 mod proof;
@@ -18,6 +20,7 @@ mod refusal;
 mod relay;
 mod session;
 mod source;
+mod table;
 mod upstream;
 mod wrap;
 

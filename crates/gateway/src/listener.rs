@@ -2,16 +2,18 @@
 //! a client that goes away is an event and never a lost record.
 
 use crate::asked::Origin;
+use crate::backend::{Backend, stopping};
 use crate::body::ReplyBody;
-use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::gateway::Gateway;
 use crate::headers;
-use crate::pipeline::{Admitted, Credentials, Received, known};
-use crate::refusal::{Cause, Refusal, json_response};
+use crate::inbound::Inbound;
+use crate::pipeline::{Caller, known};
+use crate::refusal::{Cause, Refusal};
+use crate::table::Route;
 use bytes::Bytes;
-use event::Transport;
-use http::{Method, Request, Response, StatusCode};
+use event::{Chain, Transport};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -37,7 +39,7 @@ pub(crate) async fn accept(
     listener: TcpListener,
     stop: &CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(gateway.pipeline.limits.connections_max));
+    let slots = Arc::new(Semaphore::new(gateway.limits.connections_max));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -57,11 +59,11 @@ pub(crate) async fn accept(
         }
     }
     drop(listener);
-    gateway.soft_stop.cancel();
+    gateway.stops.soft.cancel();
     connections.close();
-    let grace = gateway.pipeline.limits.shutdown_grace;
+    let grace = gateway.limits.shutdown_grace;
     if tokio::time::timeout(grace, connections.wait()).await.is_err() {
-        gateway.hard_stop.cancel();
+        gateway.stops.hard.cancel();
         connections.wait().await;
     }
 }
@@ -97,8 +99,8 @@ async fn serve_connection(
         address: Some(peer.ip()),
         transport: Transport::Http,
     };
-    let hard_stop = gateway.hard_stop.clone();
-    let head_timeout = gateway.pipeline.limits.head_timeout;
+    let hard_stop = gateway.stops.hard.clone();
+    let head_timeout = gateway.limits.head_timeout;
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
         let origin = origin.clone();
@@ -126,30 +128,23 @@ async fn serve_connection(
     }
 }
 
-/// Starts the exchange and waits for the head of its answer. When the client goes away, this future is
-/// dropped and the exchange learns it from its closed channel.
+/// Leads a request to where its path says.
 async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
     origin: Origin,
 ) -> Response<ReplyBody> {
-    if request.uri().path() != gateway.listener.path {
+    let Route::Backend(backend) = gateway.table.load().route(request.uri().path()) else {
         return elsewhere(&gateway, request).await;
-    }
+    };
     let (head, answer) = oneshot::channel();
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
-    exchanges.spawn(async move { gateway.exchange(request, origin, client).await });
+    exchanges.spawn(async move { gateway.exchange(&backend, request, origin, client).await });
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-/// The answer of an exchange that was ended before it had one.
-fn stopping() -> Response<ReplyBody> {
-    let message = mcp::build::error_response(None, 50_302, "the gateway is stopping", None);
-    json_response(StatusCode::SERVICE_UNAVAILABLE, Bytes::from(message))
-}
-
-/// Everything beside the MCP endpoint: what others serve here, and a health check for load balancers.
+/// Everything beside the MCP endpoints: what others serve here, and a health check for load balancers.
 async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<ReplyBody> {
     let (request, _) = request.into_parts();
     if let Some(answer) = gateway.beside.as_ref().and_then(|beside| beside.answer(&request)) {
@@ -160,7 +155,10 @@ async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<Re
             Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         },
-        _ => (StatusCode::NOT_FOUND, format!("the MCP endpoint is {}\n", gateway.listener.path)),
+        _ => {
+            let endpoints = gateway.table.load().endpoints().join(" ");
+            (StatusCode::NOT_FOUND, format!("MCP endpoints here: {endpoints}\n"))
+        }
     };
     let mut response = Response::new(ReplyBody::whole(Bytes::from(text)));
     *response.status_mut() = status;
@@ -168,80 +166,50 @@ async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<Re
 }
 
 impl Gateway {
-    /// One exchange, from the head of the request to the end of the answer.
-    async fn exchange(&self, request: Request<Incoming>, origin: Origin, client: ClientEnd) {
+    /// One exchange over HTTP: what concerns the connection is checked here, what concerns the message by
+    /// the backend.
+    async fn exchange(
+        &self,
+        backend: &Backend,
+        request: Request<Incoming>,
+        origin: Origin,
+        client: ClientEnd,
+    ) {
         let (parts, body) = request.into_parts();
-        let mut received = Received {
-            call: self.pipeline.recorder.call_id(),
-            session_id: parts.headers.get(headers::SESSION_ID).map(|id| id.as_bytes().to_vec()),
-            credentials: Credentials::Headers(parts.headers, Arc::clone(&self.identity)),
+        let method = parts.method;
+        let mut inbound = Inbound {
+            method: method.clone(),
+            headers: parts.headers,
+            body: Bytes::new(),
+            caller: Caller::Verify(Arc::clone(&self.identity)),
             origin,
-            raw: Bytes::new(),
+            chain: Chain::default(),
         };
         let Ok(slot) = self.calls.try_acquire() else {
             let cause = Cause::Overloaded("as many calls are in progress as are allowed");
-            return self
-                .refuse(Refusal::new(cause, known(&received, None, None)), &received, client)
-                .await;
+            return self.refuse(cause, inbound, client).await;
         };
-        let read = match self.check_head(&received) {
-            Ok(()) => self.read_body(&parts.method, &received, body).await,
+        let read = match self.check_head(&inbound.headers) {
+            Ok(()) => self.read_body(&method, &inbound.headers, body).await,
             Err(cause) => Err(cause),
         };
         match read {
-            Ok(raw) => received.raw = raw,
-            Err(cause) => {
-                let refusal = Refusal::new(cause, known(&received, None, None));
-                return self.refuse(refusal, &received, client).await;
-            }
+            Ok(body) => inbound.body = body,
+            Err(cause) => return self.refuse(cause, inbound, client).await,
         }
-        match parts.method {
-            Method::POST => self.post(received, client).await,
-            Method::GET => self.operation("http/get", Method::GET, received, client).await,
-            Method::DELETE => self.operation("http/delete", Method::DELETE, received, client).await,
-            _ => client.answer(method_not_allowed()),
-        }
+        backend.serve(inbound, client).await;
         drop(slot);
     }
 
-    /// A message from the client.
-    async fn post(&self, received: Received, client: ClientEnd) {
-        match self.pipeline.admit(&received).await {
-            Ok(Admitted::Call { call, asked, session }) => {
-                self.carry((*call, asked, session), Method::POST, received, client).await;
-            }
-            Ok(Admitted::Answer { asked, session }) => {
-                self.carry_answer(asked, &session, received, client).await;
-            }
-            Err(refusal) => self.refuse(refusal, &received, client).await,
-        }
-    }
-
-    /// A session operation of the transport: the stream of the server's own messages, or the end.
-    async fn operation(
-        &self,
-        name: &'static str,
-        method: Method,
-        received: Received,
-        client: ClientEnd,
-    ) {
-        let call = Call::http(name, &self.pipeline.server).or_revision(received.header_revision());
-        match self.pipeline.admit_http(&received, &call).await {
-            Ok((asked, session)) => {
-                self.carry((call, asked, session), method, received, client).await;
-            }
-            Err(refusal) => self.refuse(refusal, &received, client).await,
-        }
-    }
-
     /// The record of a refusal first, then the answer.
-    async fn refuse(&self, refusal: Refusal, received: &Received, client: ClientEnd) {
-        self.pipeline.refuse(&refusal, &received.origin).await;
+    async fn refuse(&self, cause: Cause, inbound: Inbound, client: ClientEnd) {
+        let (_, received) = inbound.into_received(self.recorder.call_id());
+        let refusal = Refusal::new(cause, known(&received, None, None));
+        crate::pipeline::refuse(&self.recorder, &refusal, &received.origin).await;
         client.answer(refusal.response());
     }
 
-    fn check_head(&self, received: &Received) -> Result<(), Cause> {
-        let Credentials::Headers(map, _) = &received.credentials else { return Ok(()) };
+    fn check_head(&self, map: &HeaderMap) -> Result<(), Cause> {
         let shown = |name| {
             let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
             event::bounded(&value.unwrap_or_default(), 100)
@@ -262,10 +230,9 @@ impl Gateway {
     async fn read_body(
         &self,
         method: &Method,
-        received: &Received,
+        map: &HeaderMap,
         body: Incoming,
     ) -> Result<Bytes, Cause> {
-        let Credentials::Headers(map, _) = &received.credentials else { return Ok(Bytes::new()) };
         if method != Method::POST {
             return Ok(Bytes::new());
         }
@@ -275,7 +242,7 @@ impl Gateway {
         if !headers::media_type_is(map, "application/json") {
             return Err(Cause::MediaType);
         }
-        let limits = &self.pipeline.limits;
+        let limits = &self.limits;
         let limited = Limited::new(body, limits.request_bytes_max).collect();
         match tokio::time::timeout(limits.body_timeout, limited).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -285,13 +252,4 @@ impl Gateway {
             Ok(Err(_)) | Err(_) => Err(Cause::Incomplete),
         }
     }
-}
-
-fn method_not_allowed() -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::empty());
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
-        .headers_mut()
-        .insert(http::header::ALLOW, http::HeaderValue::from_static("GET, POST, DELETE"));
-    response
 }

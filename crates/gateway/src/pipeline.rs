@@ -10,7 +10,7 @@ use crate::refusal::{Cause, Known, Refusal};
 use crate::session::{Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
-use event::{Actor, CallId, Direction, Event, Transport};
+use event::{Actor, CallId, Chain, Direction, Event, Transport};
 use http::HeaderMap;
 use identity::Verifier;
 use mcp::reply::ResultType;
@@ -34,19 +34,23 @@ pub(crate) struct Pipeline {
 }
 
 /// How a caller can be known.
-#[derive(Debug)]
-pub(crate) enum Credentials {
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
     /// By the `Authorization` header, verified against the configured trust providers.
-    Headers(HeaderMap, Arc<Verifier>),
+    Verify(Arc<Verifier>),
     /// Already established: a local user.
-    Local(Actor),
+    Known(Actor),
 }
 
 /// A message as it arrived, before anything about it is believed.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) call: CallId,
-    pub(crate) credentials: Credentials,
+    /// The calls it is known to belong with: the request of the client that it is a part of.
+    pub(crate) chain: Chain,
+    pub(crate) caller: Caller,
+    /// Of the HTTP request; none when the message did not come as one.
+    pub(crate) headers: Option<HeaderMap>,
     pub(crate) origin: Origin,
     /// The session header of the HTTP transport.
     pub(crate) session_id: Option<Vec<u8>>,
@@ -66,7 +70,7 @@ pub(crate) struct About<'a> {
 impl Received {
     /// The revision that the HTTP header claims.
     pub(crate) fn header_revision(&self) -> Option<mcp::Revision> {
-        let Credentials::Headers(headers, _) = &self.credentials else { return None };
+        let headers = self.headers.as_ref()?;
         mcp::Revision::from_header(headers.get(mcp::header::PROTOCOL_VERSION)?.as_bytes())
     }
 }
@@ -136,7 +140,7 @@ impl Pipeline {
         message: &Message<'_>,
         call: &Call,
     ) -> Result<(), Refusal> {
-        let Credentials::Headers(headers, _) = &received.credentials else { return Ok(()) };
+        let Some(headers) = &received.headers else { return Ok(()) };
         if !call.is_modern() {
             return Ok(());
         }
@@ -148,12 +152,16 @@ impl Pipeline {
     }
 
     async fn identify(&self, received: &Received, call: Option<&Call>) -> Result<Actor, Refusal> {
-        let (headers, verifier) = match &received.credentials {
-            Credentials::Local(actor) => return Ok(actor.clone()),
-            Credentials::Headers(headers, verifier) => (headers, verifier),
+        let verifier = match &received.caller {
+            Caller::Known(actor) => return Ok(actor.clone()),
+            Caller::Verify(verifier) => verifier,
         };
-        let authorization: Vec<&[u8]> =
-            headers.get_all(http::header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
+        let authorization: Vec<&[u8]> = received
+            .headers
+            .iter()
+            .flat_map(|headers| headers.get_all(http::header::AUTHORIZATION))
+            .map(|v| v.as_bytes())
+            .collect();
         let now = self.recorder.clock().now();
         verifier.verify(&authorization, now).await.map_err(|rejection| {
             Refusal::new(Cause::Unidentified(rejection), known(received, call, None))
@@ -272,45 +280,9 @@ impl Pipeline {
         Ok(Admitted::Answer { asked, session })
     }
 
-    /// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
+    /// Puts a refusal on record.
     pub(crate) async fn refuse(&self, refusal: &Refusal, origin: &Origin) {
-        let known = &refusal.known;
-        let over_http = origin.transport == Transport::Http;
-        let http_status = (over_http && known.direction == Direction::ToServer)
-            .then(|| refusal.cause.status().as_u16());
-        let decision = match &refusal.cause {
-            Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
-            _ => None,
-        };
-        let event = Event::refused(
-            self.recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
-            event::Refused {
-                call: known.call,
-                actor: known.actor.clone(),
-                direction: known.direction,
-                resource: known.resource.clone(),
-                decision,
-                refusal: event::Refusal {
-                    code: refusal.cause.code(),
-                    http_status,
-                    reason: refusal.cause.reason(),
-                },
-                request_bytes: known.request_bytes,
-                client: known.client.clone(),
-                protocol: known.protocol.clone(),
-                session: known.session.clone(),
-            },
-        );
-        match self.recorder.record(&event).await {
-            Ok(_receipt) => tracing::info!(
-                call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,
-                "call refused"
-            ),
-            Err(error) => tracing::error!(
-                call = %known.call, reason = %refusal.cause.reason(), %error,
-                "call refused, and the refusal could not be put on record"
-            ),
-        }
+        refuse(&self.recorder, refusal, origin).await;
     }
 
     /// Puts the end of a call on record: durable on return if `durability` says so.
@@ -367,14 +339,57 @@ impl Pipeline {
     }
 }
 
+/// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
+pub(crate) async fn refuse(recorder: &Recorder, refusal: &Refusal, origin: &Origin) {
+    let known = &refusal.known;
+    let over_http = origin.transport == Transport::Http;
+    let http_status = (over_http && known.direction == Direction::ToServer)
+        .then(|| refusal.cause.status().as_u16());
+    let decision = match &refusal.cause {
+        Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
+        _ => None,
+    };
+    let event = Event::refused(
+        recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
+        event::Refused {
+            call: known.call,
+            actor: known.actor.clone(),
+            direction: known.direction,
+            resource: known.resource.clone(),
+            decision,
+            refusal: event::Refusal {
+                code: refusal.cause.code(),
+                http_status,
+                reason: refusal.cause.reason(),
+            },
+            request_bytes: known.request_bytes,
+            client: known.client.clone(),
+            protocol: known.protocol.clone(),
+            session: known.session.clone(),
+            chain: known.chain,
+        },
+    );
+    match recorder.record(&event).await {
+        Ok(_receipt) => tracing::info!(
+            call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,
+            "call refused"
+        ),
+        Err(error) => tracing::error!(
+            call = %known.call, reason = %refusal.cause.reason(), %error,
+            "call refused, and the refusal could not be put on record"
+        ),
+    }
+}
+
 /// What is known of a message at some stage.
 pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Actor>) -> Known {
     Known {
         call: received.call,
-        actor: match (actor, &received.credentials) {
-            (Some(actor), _) | (None, Credentials::Local(actor)) => actor.clone(),
-            (None, Credentials::Headers(..)) => Actor::anonymous(),
+        actor: match (actor, &received.caller) {
+            (Some(actor), _) | (None, Caller::Known(actor)) => actor.clone(),
+            (None, Caller::Verify(_)) => Actor::anonymous(),
         },
+        chain: received.chain,
         direction: Direction::ToServer,
         resource: call.map(|c| c.resource.clone()),
         client: call.and_then(|c| c.client.clone()),
@@ -401,6 +416,7 @@ fn asked_record(known: Known, decision: event::Decision) -> event::Asked {
         client: known.client,
         protocol: known.protocol,
         session: known.session,
+        chain: known.chain,
     }
 }
 

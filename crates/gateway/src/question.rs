@@ -7,7 +7,7 @@ use crate::pipeline::{About, Pipeline};
 use crate::refusal::{Cause, Known, Refusal};
 use crate::session::Session;
 use bytes::Bytes;
-use event::{Actor, Direction, Event, Status};
+use event::{Actor, Chain, Direction, Event, Status};
 use mcp::Message;
 use policy::Verdict;
 use std::time::Instant;
@@ -72,6 +72,7 @@ impl Pipeline {
                 client: None,
                 protocol: None,
                 session: known.session.clone(),
+                chain: known.chain,
             },
         );
         let recorded = self.recorder.record(&event).await;
@@ -93,6 +94,7 @@ impl Pipeline {
     fn known_question(&self, call: &Call, bytes: u64, session: &Session) -> Known {
         Known {
             call: self.recorder.call_id(),
+            chain: Chain::default(),
             actor: Actor::server(&self.server),
             direction: Direction::ToClient,
             resource: Some(call.resource.clone()),

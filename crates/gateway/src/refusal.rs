@@ -9,7 +9,7 @@ use crate::body::ReplyBody;
 use crate::session::NoSession;
 use audit::Unavailable;
 use bytes::Bytes;
-use event::{Actor, CallId, ClaimedClient, Direction, Resource};
+use event::{Actor, CallId, Chain, ClaimedClient, Direction, Resource};
 use http::{HeaderValue, Response, StatusCode, header};
 use identity::Rejection;
 use mcp::RequestId;
@@ -143,6 +143,8 @@ impl Cause {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) call: CallId,
+    /// The calls it belongs with.
+    pub(crate) chain: Chain,
     pub(crate) actor: Actor,
     pub(crate) direction: Direction,
     pub(crate) resource: Option<Resource>,

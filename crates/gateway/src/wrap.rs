@@ -4,14 +4,14 @@
 use crate::asked::{Asked, Ending, Origin};
 use crate::call::Call;
 use crate::config::{AnswerDurability, Command, Limits};
-use crate::pipeline::{Admitted, Credentials, Pipeline, Received, ending_of, known, length};
+use crate::pipeline::{Admitted, Caller, Pipeline, Received, ending_of, known, length};
 use crate::refusal::{Cause, Detail, Refusal, error_message};
 use crate::relay::Failure;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use audit::Recorder;
 use bytes::Bytes;
-use event::{Actor, CallId, Status, Transport};
+use event::{Actor, CallId, Chain, Status, Transport};
 use mcp::{Frame, Message, Method, RequestId};
 use policy::Engine;
 use std::process::ExitStatus;
@@ -374,7 +374,9 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     fn received(&self, raw: Bytes) -> Received {
         Received {
             call: self.pipeline.recorder.call_id(),
-            credentials: Credentials::Local(self.actor.clone()),
+            chain: Chain::default(),
+            caller: Caller::Known(self.actor.clone()),
+            headers: None,
             origin: self.origin.clone(),
             session_id: Some(self.session_id.clone()),
             raw,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
     pub(crate) gateway: Gateway,
-    pub(crate) server: Server,
+    pub(crate) server: Vec<Server>,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) identity: identity::Config,
@@ -42,7 +42,8 @@ pub(crate) struct Gateway {
     pub(crate) receipts: bool,
 }
 
-/// `[server]`: the MCP server behind the gateway. Either `url` or `command`.
+/// `[server]`, or `[[server]]` for each of several: an MCP server behind the gateway. Either `url` or
+/// `command`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {

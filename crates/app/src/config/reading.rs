@@ -7,7 +7,7 @@ use serde::de::IntoDeserializer;
 use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// Mistakes reported at most; a file with more is not a configuration.
 const MISTAKES_MAX: usize = 50;
@@ -40,7 +40,8 @@ pub(crate) struct Text<'t> {
 
 impl<'t> Text<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        let (tree, errors) = DeTable::parse_recoverable(text);
+        let (mut tree, errors) = DeTable::parse_recoverable(text);
+        list_of_one(tree.get_mut(), "server");
         let syntax = errors
             .iter()
             .take(MISTAKES_MAX)
@@ -82,6 +83,10 @@ impl<'t> Text<'t> {
             let next = match (value, step.strip_suffix(']')) {
                 (None, None) => entry(self.tree.get_ref(), step),
                 (Some(DeValue::Table(table)), None) => entry(table, step),
+                (Some(DeValue::Array(array)), None) => match array.first().map(Spanned::get_ref) {
+                    Some(DeValue::Table(table)) => entry(table, step),
+                    _ => None,
+                },
                 (Some(DeValue::Array(array)), Some(index)) => index
                     .parse()
                     .ok()
@@ -97,6 +102,18 @@ impl<'t> Text<'t> {
             place: span.map(|s| place(self.text, s.start)),
             message: format!("`{path}`: {message}"),
         }
+    }
+}
+
+/// What may be there several times may be written as one table too.
+fn list_of_one<'t>(table: &mut DeTable<'t>, key: &str) {
+    let Some((_, value)) = table.iter_mut().find(|(k, _)| k.get_ref() == key) else { return };
+    let span = value.span();
+    if let DeValue::Table(_) = value.get_ref() {
+        let one = std::mem::replace(value.get_mut(), DeValue::Boolean(false));
+        let mut list = DeArray::new();
+        list.push(Spanned::new(span, one));
+        *value.get_mut() = DeValue::Array(list);
     }
 }
 

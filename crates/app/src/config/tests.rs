@@ -21,7 +21,7 @@ fn a_small_file_gets_the_documented_defaults() {
     assert_eq!(config.log.publish_interval, Duration::from_secs(1));
     assert_eq!(config.log.heartbeat_interval, Duration::from_secs(30));
     assert_eq!(config.policy_reload, Some(Duration::from_secs(1)));
-    assert!(matches!(config.server, Some(Server::Http { .. })));
+    assert!(matches!(config.servers[0].server, Server::Http { .. }));
 }
 
 #[test]
@@ -93,8 +93,29 @@ fn broken_syntax_is_reported_with_its_place() {
 fn a_command_gets_only_the_environment_it_was_given() {
     let text = "[gateway]\nname = \"gw\"\n[server]\nname = \"fs\"\ncommand = [\"srv\", \"-x\"]\n\
                 inherit_environment = []\nenvironment = { A = \"1\" }\ndirectory = \"d\"\n[identity]\nallow_anonymous = true\n";
-    let Some(Server::Stdio(command)) = parse(text).unwrap().server else { panic!("no command") };
+    let Server::Stdio(command) = &parse(text).unwrap().servers[0].server else {
+        panic!("no command")
+    };
     assert_eq!(command.arguments, ["-x"]);
     assert_eq!(command.environment, [("A".to_owned(), "1".to_owned())]);
     assert_eq!(command.directory.as_deref(), Some(Path::new("/etc/cs/d")));
+}
+
+#[test]
+fn several_servers_each_have_a_name_of_their_own() {
+    let several = "[gateway]\nname = \"gw\"\n[[server]]\nname = \"a\"\nurl = \"http://127.0.0.1:1/mcp\"\n\
+                   [[server]]\nname = \"b\"\ncommand = [\"srv\"]\n[identity]\nallow_anonymous = true\n";
+    let config = parse(several).unwrap();
+    assert_eq!(config.server_names(), "a b");
+    assert_eq!(config.servers.len(), 2);
+    let twice = several.replace("\"b\"", "\"a\"").replace("command = [\"srv\"]\n", "");
+    let mistakes: Vec<String> =
+        parse(&twice).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        mistakes,
+        [
+            "line 7, column 1: `server[1].name`: is the name of another server already",
+            "line 6, column 1: `server[1]`: has neither `url` nor `command`; add one"
+        ]
+    );
 }

@@ -6,7 +6,7 @@ use crate::trail::{self, Trail};
 use crate::upstream::Upstream;
 use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
-use gateway::config::{AnswerDurability, Command, Limits, Listener, Server, Stderr};
+use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
 use gateway::{Beside, Gateway, Parts};
 use identity::dev::TokenIssuer;
 use identity::{Config, ProviderConfig, Verifier};
@@ -102,8 +102,7 @@ impl Plan {
             recorder: recorder.clone(),
             identity: Arc::new(verifier(&issuer)),
             policy: engine(&self.policy),
-            server_name: "srv".to_owned(),
-            server: self.server,
+            servers: vec![NamedServer { name: "srv".to_owned(), server: self.server }],
             listener: Listener {
                 address,
                 path: "/mcp".to_owned(),
