@@ -77,7 +77,9 @@ impl Tree {
                 }
                 continue;
             }
+            // In a linked working folder of git, `.git` is a file.
             if kind.is_file()
+                && name != ".git"
                 && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
             {
                 self.files.push(File { path: path.clone(), text });
