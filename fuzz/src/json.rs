@@ -40,6 +40,19 @@ impl Json {
         if let Self::List(items) = self { items } else { &[] }
     }
 
+    /// The first member of this name, to be changed.
+    pub(crate) fn member(&mut self, name: &str) -> &mut Self {
+        let Self::Map(members) = self else { panic!("`{name}` is looked for in no object") };
+        let member = members.iter_mut().find(|(key, _)| same(key, name));
+        &mut member.expect("a member that was read").1
+    }
+
+    /// The elements, to be changed.
+    pub(crate) fn items_mut(&mut self) -> &mut Vec<Self> {
+        let Self::List(items) = self else { panic!("elements are looked for in no array") };
+        items
+    }
+
     /// Whether this is exactly this text.
     pub(crate) fn is_text(&self, text: &str) -> bool {
         matches!(self, Self::Text(units) if same(units, text))

@@ -5,6 +5,7 @@ mod event_decode;
 mod identity_bearer;
 mod json;
 mod mcp_header;
+mod mcp_listing;
 mod mcp_parse;
 mod mcp_sse;
 mod note_formats;
@@ -18,6 +19,7 @@ mod witness_request;
 pub use crate::event_decode::event_decode;
 pub use crate::identity_bearer::identity_bearer;
 pub use crate::mcp_header::mcp_header;
+pub use crate::mcp_listing::mcp_listing;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
 pub use crate::note_formats::note_formats;
@@ -34,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("event_decode", event_decode),
     ("identity_bearer", identity_bearer),
     ("mcp_header", mcp_header),
+    ("mcp_listing", mcp_listing),
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
     ("note_formats", note_formats),

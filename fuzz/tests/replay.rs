@@ -61,6 +61,7 @@ replay! {
     event_decode
     identity_bearer
     mcp_header
+    mcp_listing
     mcp_parse
     mcp_sse
     note_formats

@@ -50,6 +50,24 @@ enum Open {
     Object(usize),
 }
 
+/// Refuses encodings that other parsers may guess at.
+pub(crate) fn checked_text(bytes: &[u8]) -> Read<&str> {
+    match bytes {
+        [0xef, 0xbb, 0xbf, ..] => return Err(Malformed::new(Fault::ByteOrderMark, 0)),
+        // UTF-16 and UTF-32 show by their mark, or by the zero byte beside an ASCII bracket.
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..] => {
+            return Err(Malformed::new(Fault::WideEncoding, 0));
+        }
+        _ => {}
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Malformed::new(Fault::NotUtf8, error.valid_up_to()))?;
+    if text.bytes().all(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')) {
+        return Err(Malformed::nowhere(Fault::Empty));
+    }
+    Ok(text)
+}
+
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a str, limits: &Limits) -> Self {
         Self {

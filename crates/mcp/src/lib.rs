@@ -3,10 +3,12 @@
 
 pub mod build;
 pub mod code;
+pub mod edit;
 pub mod header;
 pub mod id;
 mod json;
 pub mod limits;
+pub mod listing;
 pub mod malformed;
 pub mod message;
 pub mod method;
@@ -16,6 +18,7 @@ pub mod sse;
 
 pub use crate::id::{ProgressToken, RequestId};
 pub use crate::limits::{DuplicateKeys, Limits};
+pub use crate::listing::{Item, ListKind, Listing};
 pub use crate::malformed::{Fault, Malformed};
 pub use crate::message::{Frame, Message, Notification, Outcome, Params, Request, Response, parse};
 pub use crate::method::{Class, Method, Target};

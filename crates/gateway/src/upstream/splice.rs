@@ -1,11 +1,9 @@
 //! Replaces or adds one value of a message and leaves every other byte as it was. Needed only where
 //! two clients share one server program and happen to use the same request id, and where results carry
-//! receipts.
+//! receipts. How bytes are kept is the business of `mcp::edit`.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use mcp::edit::{self, Edit, Problem, Step, quoted};
 
 /// Where a request or response keeps its id.
 pub(crate) const ID: &[&str] = &["id"];
@@ -27,40 +25,22 @@ pub(crate) const RESULT_SUBSCRIPTION: &[&str] =
 /// `message` with the value at `path` replaced by the JSON text `value`; unchanged when there is
 /// nothing at `path`.
 pub(crate) fn replace(message: &Bytes, path: &[&str], value: &str) -> Bytes {
-    let Some((start, end)) = span(message, path) else { return message.clone() };
-    let (Some(before), Some(after)) = (message.get(..start), message.get(end..)) else {
-        return message.clone();
-    };
-    let mut out = BytesMut::with_capacity(before.len() + value.len() + after.len());
-    out.put_slice(before);
-    out.put_slice(value.as_bytes());
-    out.put_slice(after);
-    out.freeze()
+    let changed = Edit::new(message).map_err(Problem::from).and_then(|mut edit| {
+        edit.replace(&steps(path), value)?;
+        edit.finish()
+    });
+    changed.map_or_else(|_| message.clone(), Bytes::from)
 }
 
 /// `message` with `"key":value` put first into the `_meta` of its result, which is made where there is
 /// none; unchanged when the result is no object or has the key already. Every other byte stays.
 pub(crate) fn add_meta(message: &Bytes, key: &str, value: &str) -> Bytes {
-    let is_object = |at: usize| message.get(at) == Some(&b'{');
-    let unchanged = || message.clone();
-    if span(message, &["result", "_meta", key]).is_some() {
-        return unchanged();
-    }
-    let (at, text) = match (span(message, &["result", "_meta"]), span(message, &["result"])) {
-        (Some((meta, end)), _) if is_object(meta) => {
-            let inner = message.get(meta + 1..end.saturating_sub(1)).unwrap_or_default();
-            let comma = if inner.iter().all(u8::is_ascii_whitespace) { "" } else { "," };
-            (meta + 1, format!("\"{key}\":{value}{comma}"))
-        }
-        (None, Some((result, end))) if is_object(result) => {
-            let inner = message.get(result + 1..end.saturating_sub(1)).unwrap_or_default();
-            let comma = if inner.iter().all(u8::is_ascii_whitespace) { "" } else { "," };
-            (result + 1, format!("\"_meta\":{{\"{key}\":{value}}}{comma}"))
-        }
-        _ => return unchanged(),
-    };
-    let Some((before, after)) = message.split_at_checked(at) else { return unchanged() };
-    [before, text.as_bytes(), after].concat().into()
+    let changed = Edit::new(message).map_err(Problem::from).and_then(|mut edit| {
+        edit.insert(&steps(&["result", "_meta"]), key, value)?;
+        edit.insert(&steps(&["result"]), "_meta", &format!("{{{}:{value}}}", quoted(key)))?;
+        edit.finish()
+    });
+    changed.map_or_else(|_| message.clone(), Bytes::from)
 }
 
 /// `bytes` with the one place where `part` stands replaced; `None` when there is none, or more than one.
@@ -75,21 +55,12 @@ pub(crate) fn replace_part(bytes: &Bytes, part: &[u8], with: &[u8]) -> Option<By
 
 /// The JSON text of the value at `path`.
 pub(crate) fn value_at(message: &[u8], path: &[&str]) -> Option<String> {
-    let (start, end) = span(message, path)?;
-    String::from_utf8(message.get(start..end)?.to_vec()).ok()
+    let found = edit::find(message, &steps(path)).ok()?;
+    found.first().map(|value| value.raw.to_owned())
 }
 
-/// Offsets of the value at `path`.
-fn span(message: &[u8], path: &[&str]) -> Option<(usize, usize)> {
-    let mut current: &RawValue = serde_json::from_slice(message).ok()?;
-    for key in path {
-        let members: BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(current.get()).ok()?;
-        current = members.get(*key)?;
-    }
-    // `current` is a part of `message`, so the difference of the addresses is its offset.
-    let start = current.get().as_ptr().addr().checked_sub(message.as_ptr().addr())?;
-    Some((start, start + current.get().len()))
+fn steps<'p>(path: &[&'p str]) -> Vec<Step<'p>> {
+    path.iter().map(|key| Step::Key(key)).collect()
 }
 
 #[cfg(test)]

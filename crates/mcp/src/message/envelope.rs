@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{Frame, Message, Notification, Outcome, Params, Request, Response};
 use crate::id::RequestId;
-use crate::json::{Kind, Read, Reader};
+use crate::json::{Kind, Read, Reader, checked_text};
 use crate::limits::Limits;
 use crate::malformed::{Fault, Malformed};
 use crate::message::params::Notes;
@@ -54,24 +54,6 @@ struct Envelope<'a> {
     irregular: Option<Malformed>,
     result: Option<Box<ResultView<'a>>>,
     error_code: Option<i64>,
-}
-
-/// Refuses encodings that other parsers may guess at.
-fn checked_text(bytes: &[u8]) -> Read<&str> {
-    match bytes {
-        [0xef, 0xbb, 0xbf, ..] => return Err(Malformed::new(Fault::ByteOrderMark, 0)),
-        // UTF-16 and UTF-32 show by their mark, or by the zero byte beside an ASCII bracket.
-        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, ..] | [_, 0, ..] => {
-            return Err(Malformed::new(Fault::WideEncoding, 0));
-        }
-        _ => {}
-    }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Malformed::new(Fault::NotUtf8, error.valid_up_to()))?;
-    if text.bytes().all(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')) {
-        return Err(Malformed::nowhere(Fault::Empty));
-    }
-    Ok(text)
 }
 
 fn read_batch<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Read<Vec<Message<'a>>> {

@@ -9,6 +9,7 @@
 mod build;
 mod fields;
 mod header;
+mod listing;
 mod methods;
 mod reply;
 mod sse;
