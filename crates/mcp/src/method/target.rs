@@ -7,6 +7,7 @@ use super::Method;
 use crate::id::RequestId;
 use crate::malformed::{Fault, Malformed};
 use crate::message::{Params, Reference};
+use crate::revision::Revision;
 
 /// What a message touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,12 @@ impl Method<'_> {
         Ok(match self {
             Self::ToolsCall => Target::Tool(required(&params.name, "params.name")?),
             Self::PromptsGet => Target::Prompt(required(&params.name, "params.name")?),
+            // 2026-07-28 has these methods no more: a server answers that, whatever they name.
+            Self::ResourcesSubscribe | Self::ResourcesUnsubscribe
+                if params.uri.is_none() && is_modern(params) =>
+            {
+                Target::Server
+            }
             Self::ResourcesRead
             | Self::ResourcesSubscribe
             | Self::ResourcesUnsubscribe
@@ -98,6 +105,11 @@ impl Method<'_> {
             _ => Target::None,
         })
     }
+}
+
+fn is_modern(params: &Params<'_>) -> bool {
+    let named = params.meta.as_ref().and_then(|meta| meta.protocol_version.as_deref());
+    named.map(Revision::from_name).is_some_and(|revision| revision.is_modern())
 }
 
 fn required<'p>(text: &'p Option<Cow<'_, str>>, field: &'static str) -> Result<&'p str, Malformed> {

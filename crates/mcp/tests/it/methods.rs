@@ -257,6 +257,21 @@ fn a_target_that_is_not_named_is_refused() {
     assert_eq!(parse_one(body).unwrap_err().fault(), Fault::Missing { field: "params.uri" });
 }
 
+/// 2026-07-28 has no subscriptions by these methods: that is for the server to say.
+#[test]
+fn what_a_revision_has_no_more_need_not_name_its_target() {
+    let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION"}}"#;
+    for method in ["resources/subscribe", "resources/unsubscribe"] {
+        let body = request(method, &meta.replace("VERSION", "2026-07-28"));
+        assert_eq!(parse_one(&body).unwrap().target(), Ok(Target::Server), "{body}");
+        let body = request(method, &meta.replace("VERSION", "2025-11-25"));
+        let fault = parse_one(&body).unwrap_err().fault();
+        assert_eq!(fault, Fault::Missing { field: "params.uri" }, "{body}");
+    }
+    let body = request("resources/read", &meta.replace("VERSION", "2026-07-28"));
+    assert_eq!(parse_one(&body).unwrap_err().fault(), Fault::Missing { field: "params.uri" });
+}
+
 #[test]
 fn unknown_methods_are_read_as_either_kind() {
     let body = request("vendor/run", r#"{"name":{"first":"a"},"uri":7}"#);
