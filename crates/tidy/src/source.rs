@@ -81,7 +81,7 @@ pub fn ignored(file: &File) -> Vec<Finding> {
 /// A test that sleeps is slow on a fast machine and wrong on a slow one.
 #[must_use]
 pub fn sleeps(file: &File) -> Vec<Finding> {
-    let whole = file.is_test();
+    let whole = file.is_test() && !file.is_for_tests();
     matching(file, "no sleeping in tests: wait for the event itself", |line, test| {
         (whole || test) && (line.contains("thread::sleep") || line.contains("time::sleep"))
     })
@@ -221,6 +221,7 @@ mod tests {
         let text = "tokio::time::sleep(PAUSE).await;\nthread::sleep(PAUSE);\n";
         assert!(sleeps(&file("src/a.rs", text)).is_empty());
         assert_eq!(lines(&sleeps(&file("tests/it/a.rs", text))), [1, 2]);
+        assert!(sleeps(&file("tests/peers/server/src/a.rs", text)).is_empty());
         let inside = format!("#[cfg(test)]\nmod tests {{\n{text}}}\n");
         assert_eq!(lines(&sleeps(&file("src/a.rs", &inside))), [3, 4]);
     }

@@ -97,15 +97,17 @@ impl File {
         self.path.ends_with(".rs")
     }
 
-    /// Whether the whole file is test code: below `tests/` or `benches/`, or named `tests.rs`. The
-    /// sources of a program that tests start are not.
+    /// Whether the whole file is test code: below `tests/` or `benches/`, or named `tests.rs`.
     #[must_use]
     pub fn is_test(&self) -> bool {
         let mut parts = self.path.split('/').rev();
-        parts.next() == Some("tests.rs")
-            || parts
-                .find(|part| ["benches", "src", "tests"].contains(part))
-                .is_some_and(|part| part != "src")
+        parts.next() == Some("tests.rs") || parts.any(|part| part == "tests" || part == "benches")
+    }
+
+    /// Whether this is the source of a program that tests start, which is no test itself.
+    #[must_use]
+    pub fn is_for_tests(&self) -> bool {
+        self.path.starts_with("tests/") && self.path.contains("/src/")
     }
 
     /// A breach in this file; `line` counts from 1.
@@ -150,8 +152,6 @@ mod tests {
         assert!(file("crates/a/src/log/tests.rs").is_test());
         assert!(!file("crates/a/src/log.rs").is_test());
         assert!(!file("crates/a/src/contests.rs").is_test());
-        assert!(file("crates/a/src/tests/b.rs").is_test());
-        assert!(!file("tests/peers/server/src/main.rs").is_test());
     }
 
     #[test]
