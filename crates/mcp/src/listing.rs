@@ -91,6 +91,16 @@ impl<'a> Listing<'a> {
     }
 }
 
+impl Item<'_> {
+    /// Whether every reader of the item reads the same: no key stands twice in any object of it, and it
+    /// is not nested deeper than 100 levels.
+    #[must_use]
+    pub fn is_unambiguous(&self) -> bool {
+        let mut reader = Reader::new(self.raw, &Limits::default());
+        reader.skip().and_then(|()| reader.end()).is_ok()
+    }
+}
+
 impl ListKind {
     /// Every kind.
     pub const ALL: [Self; 4] =

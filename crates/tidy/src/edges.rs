@@ -10,6 +10,7 @@ use crate::tree::{File, Finding, Tree};
 pub const ALLOWED: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("mcp", &[]),
+    ("inventory", &["event", "mcp"]),
     ("note", &[]),
     ("keys", &["note"]),
     ("tlog", &["note"]),
