@@ -1,6 +1,7 @@
 //! One server behind the gateway, with everything that a call to it goes through. It takes requests in
 //! memory and refuses to know how they arrived: listeners and adapters do.
 
+use crate::array;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
@@ -41,9 +42,9 @@ impl Backend {
         &self.pipeline.server
     }
 
-    #[expect(dead_code, reason = "for the adapters, which ask in process")]
     /// Starts the exchange in a task of its own and waits for the head of its answer. When the client
     /// goes away, this future is dropped and the exchange learns it from its closed channel.
+    #[expect(dead_code, reason = "for the adapters, which ask in process")]
     pub(crate) async fn ask(self: &Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
         let (head, answer) = oneshot::channel();
         let backend = Arc::clone(self);
@@ -51,8 +52,25 @@ impl Backend {
         answer.await.unwrap_or_else(|_| stopping())
     }
 
+    /// As [`Backend::serve`] in a task of its own, for what is known to be one message.
+    pub(crate) async fn ask_single(self: &Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
+        let (head, answer) = oneshot::channel();
+        let backend = Arc::clone(self);
+        let client = ClientEnd::new(head);
+        self.exchanges.spawn(async move { backend.serve_single(inbound, client).await });
+        answer.await.unwrap_or_else(|_| stopping())
+    }
+
     /// One exchange, from a whole request to the end of the answer.
-    pub(crate) async fn serve(&self, inbound: Inbound, client: ClientEnd) {
+    pub(crate) async fn serve(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
+        if inbound.method == Method::POST && array::is_array(&inbound.body) {
+            Box::pin(self.batch(inbound, client)).await;
+        } else {
+            self.serve_single(inbound, client).await;
+        }
+    }
+
+    async fn serve_single(&self, inbound: Inbound, client: ClientEnd) {
         let (method, received) = inbound.into_received(self.pipeline.recorder.call_id());
         match method {
             Method::POST => self.post(received, client).await,

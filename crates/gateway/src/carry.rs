@@ -64,12 +64,15 @@ impl Backend {
         match &self.upstream {
             Upstream::Http(http) => {
                 let outbound = Outbound { method, headers, body: received.raw };
-                exchange.over_http(http, outbound, client).await;
+                // The largest futures of the gateway; kept out of those around them.
+                Box::pin(exchange.over_http(http, outbound, client)).await;
             }
             Upstream::Stdio(bridge) if method == HttpMethod::POST => {
-                exchange.over_stdio(bridge, received.raw, client).await;
+                Box::pin(exchange.over_stdio(bridge, received.raw, client)).await;
             }
-            Upstream::Stdio(_) if method == HttpMethod::GET => exchange.listen(client).await,
+            Upstream::Stdio(_) if method == HttpMethod::GET => {
+                Box::pin(exchange.listen(client)).await;
+            }
             Upstream::Stdio(_) => exchange.close(client).await,
         }
     }

@@ -1,17 +1,19 @@
 //! One exchange with a client: from the admission of its message to the end of the answer. Messages
 //! that flow back are judged here, one by one, before the client sees them.
 
+use crate::array;
 use crate::asked::{Asked, Ending};
 use crate::call::Call;
 use crate::pipeline::{Pipeline, ending_of, length};
 use crate::session::Session;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
+use crate::upstream::splice;
 use audit::Unavailable;
 use bytes::Bytes;
 use event::Status;
 use http::HeaderMap;
-use mcp::{Frame, Message};
+use mcp::{Frame, Message, Method, Outcome};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +23,25 @@ pub(crate) enum Pass {
     On,
     /// It goes on with this receipt of its call in it.
     With(String),
+    /// This goes on in its place.
+    Instead(Bytes),
     Withhold,
 }
+
+impl Pass {
+    /// The message as it goes on; `None` when it does not.
+    pub(crate) fn apply(self, message: Bytes) -> Option<Bytes> {
+        match self {
+            Self::On => Some(message),
+            Self::With(receipt) => Some(splice::add_meta(&message, RECEIPT, &receipt)),
+            Self::Instead(other) => Some(other),
+            Self::Withhold => None,
+        }
+    }
+}
+
+/// Where a result carries the receipt of its call.
+pub(crate) const RECEIPT: &str = "dev.countersign/receipt";
 
 /// How an answer came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,15 +97,59 @@ impl Exchange<'_> {
         self.progress.messages += 1;
         let limits = mcp::Limits::for_replies();
         match mcp::parse(raw, &limits) {
-            Ok(Frame::Single(Message::Response(response))) => {
-                self.judge_answer(&response, raw).await
+            Ok(Frame::Single(message)) => self.judge_message(&message, raw).await,
+            Ok(Frame::Batch(messages)) if self.takes_batches() => {
+                self.judge_batch(&messages, raw).await
             }
-            Ok(Frame::Single(message @ Message::Request(_))) => {
-                Ok(self.judge_question(&message, raw).await)
-            }
-            Ok(Frame::Single(Message::Notification(_))) => Ok(Pass::On),
             Ok(Frame::Batch(_)) => Ok(self.withhold("batch of messages")),
             Err(malformed) => Ok(self.withhold(&malformed.to_string())),
+        }
+    }
+
+    async fn judge_message(
+        &mut self,
+        message: &Message<'_>,
+        raw: &Bytes,
+    ) -> Result<Pass, Unavailable> {
+        match message {
+            Message::Response(response) => self.judge_answer(response, raw).await,
+            Message::Request(_) => Ok(self.judge_question(message, raw).await),
+            Message::Notification(_) => Ok(Pass::On),
+        }
+    }
+
+    /// A batch goes on as it is when all its messages may, else those that may.
+    async fn judge_batch(
+        &mut self,
+        messages: &[Message<'_>],
+        raw: &Bytes,
+    ) -> Result<Pass, Unavailable> {
+        let parts = array::elements(raw);
+        let (mut passed, mut is_changed) = (Vec::with_capacity(parts.len()), false);
+        for (message, part) in messages.iter().zip(parts) {
+            let judged = self.judge_message(message, &part).await?;
+            is_changed |= judged != Pass::On;
+            passed.extend(judged.apply(part));
+        }
+        Ok(match (is_changed, passed.is_empty()) {
+            (false, _) => Pass::On,
+            (true, true) => Pass::Withhold,
+            (true, false) => Pass::Instead(array::join(&passed)),
+        })
+    }
+
+    /// Whether the server may send several messages in one body.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.takes_batches())
+    }
+
+    /// Notes in the session that an answer opens which revision it agrees on.
+    pub(crate) fn negotiate(&self, response: &mcp::Response<'_>) {
+        if let (Method::Initialize, Some(session), Outcome::Result(result)) =
+            (&self.call.method, &self.session, &response.outcome)
+            && let Some(name) = &result.protocol_version
+        {
+            session.negotiated(name);
         }
     }
 
@@ -98,6 +161,7 @@ impl Exchange<'_> {
         let ours = response.id.is_none() || response.id == self.call.id;
         if ours && let Some(asked) = self.asked.take() {
             self.take_cancellation();
+            self.negotiate(response);
             let ending = Ending {
                 http_status: self.progress.http_status,
                 response_bytes: self.progress.bytes.max(length(raw)),

@@ -9,13 +9,13 @@ use event::{CallId, Chain};
 use http::{HeaderMap, Method};
 
 /// A request in the shape of the Streamable HTTP transport, read to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Inbound {
     /// `POST` for a message; `GET` and `DELETE` are the session operations of the legacy revisions.
     pub(crate) method: Method,
     /// Headers as the client sent them, or as the adapter wrote them for a client that knows no headers.
     pub(crate) headers: HeaderMap,
-    /// Exactly one message, exactly as received; empty but for `POST`.
+    /// Exactly as received: one message, or a batch; empty but for `POST`.
     pub(crate) body: Bytes,
     pub(crate) caller: Caller,
     pub(crate) origin: Origin,

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod array;
 mod asked;
 mod backend;
+mod batch;
 mod beside;
 mod body;
 mod call;

@@ -170,7 +170,7 @@ impl Gateway {
     /// the backend.
     async fn exchange(
         &self,
-        backend: &Backend,
+        backend: &Arc<Backend>,
         request: Request<Incoming>,
         origin: Origin,
         client: ClientEnd,

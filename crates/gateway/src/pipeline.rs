@@ -151,7 +151,11 @@ impl Pipeline {
             .map_err(|mismatch| refuse(mismatch.into()))
     }
 
-    async fn identify(&self, received: &Received, call: Option<&Call>) -> Result<Actor, Refusal> {
+    pub(crate) async fn identify(
+        &self,
+        received: &Received,
+        call: Option<&Call>,
+    ) -> Result<Actor, Refusal> {
         let verifier = match &received.caller {
             Caller::Known(actor) => return Ok(actor.clone()),
             Caller::Verify(verifier) => verifier,

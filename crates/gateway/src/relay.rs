@@ -1,13 +1,14 @@
 //! Carries answers back to the client: whole ones, and streams piece by piece. Decides nothing about
 //! messages; `Exchange::judge` does.
 
+use crate::array;
 use crate::asked::Ending;
 use crate::client::{ClientEnd, ClientStream};
-use crate::exchange::{End, Exchange, Pass};
+use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::headers;
 use crate::pipeline::{ending_of, length};
 use crate::refusal::{Detail, error_message, json_response};
-use crate::source::{Broken, Item, Source};
+use crate::source::{Broken, Item, Source, sse_event};
 use crate::upstream::http::SendError;
 use crate::upstream::splice;
 use bytes::Bytes;
@@ -80,11 +81,19 @@ impl Exchange<'_> {
 
     /// A whole answer: its record first, then the answer.
     pub(crate) async fn answer_whole(mut self, parts: Parts, bytes: Bytes, client: ClientEnd) {
+        if self.call.id.is_some() && self.takes_batches() && array::is_array(&bytes) {
+            return self.answer_batch(parts, bytes, client).await;
+        }
         let ending = self.judge_whole(parts.status, &bytes);
         let ending = match self.open_session(&parts.headers).await {
             Ok(session) => Ending { session, ..ending },
             Err(failure) => return self.fail(client, &failure).await,
         };
+        if let (Method::Initialize, Ok(Frame::Single(Message::Response(response)))) =
+            (&self.call.method, mcp::parse(&bytes, &mcp::Limits::for_replies()))
+        {
+            self.negotiate(&response);
+        }
         if ending.status == Status::MalformedReply {
             let failure =
                 Failure::new(Status::MalformedReply, "server did not answer with a message");
@@ -100,6 +109,25 @@ impl Exchange<'_> {
                 bytes = splice::add_meta(&bytes, RECEIPT, &receipt);
             }
         }
+        let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = headers::client_reply(parts.headers);
+        client.answer(response);
+    }
+
+    /// A whole answer of several messages, in a session that has them.
+    async fn answer_batch(mut self, parts: Parts, bytes: Bytes, client: ClientEnd) {
+        self.progress.bytes = length(&bytes);
+        let Some(call) = self.asked.as_ref().map(|asked| asked.call) else { return };
+        let pass = match self.judge(&bytes).await {
+            Ok(pass) => pass,
+            Err(error) => return client.answer(unrecorded(&self.call, call, &error)),
+        };
+        if self.asked.is_some() {
+            let text = "server answered with messages, and none of them is the answer";
+            return self.fail(client, &Failure::new(Status::MalformedReply, text)).await;
+        }
+        let bytes = pass.apply(bytes).unwrap_or_default();
         let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers::client_reply(parts.headers);
@@ -179,6 +207,10 @@ impl Exchange<'_> {
                     // A message in several lines of an event keeps its form, without a receipt.
                     let bytes = splice::replace_part(&item.bytes, message, &changed);
                     item.bytes = bytes.unwrap_or(item.bytes);
+                }
+                Ok(Pass::Instead(other)) => {
+                    let bytes = splice::replace_part(&item.bytes, message, &other);
+                    item.bytes = bytes.unwrap_or_else(|| sse_event(&other));
                 }
                 Ok(Pass::Withhold) => return None,
                 Err(_already_logged) => return Some(End::Unrecordable),
@@ -265,9 +297,6 @@ impl Exchange<'_> {
         });
     }
 }
-
-/// Where a result carries the receipt of its call.
-const RECEIPT: &str = "dev.countersign/receipt";
 
 /// The head of an answer that the gateway itself streams.
 pub(crate) fn event_stream_head() -> Response<()> {

@@ -7,10 +7,10 @@ use crate::upstream::http::SendError;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use event::Actor;
-use mcp::RequestId;
+use mcp::{RequestId, Revision};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Who a session belongs to. Kind and provider count: the same name from two providers is two actors.
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) digest: String,
     /// The server program that serves this session alone, when the server is a local program.
     pub(crate) program: Option<Arc<Conversation>>,
+    /// What client and server agreed on; unknown until the answer to `initialize`.
+    revision: OnceLock<Revision>,
     state: Mutex<State>,
     calls_max: usize,
 }
@@ -63,6 +65,21 @@ struct State {
 }
 
 impl Session {
+    /// Notes the revision that the answer to `initialize` names; the first one stands.
+    pub(crate) fn negotiated(&self, name: &str) {
+        self.revision.get_or_init(|| Revision::from_name(name));
+    }
+
+    /// The revision that client and server agreed on.
+    pub(crate) fn revision(&self) -> Option<&Revision> {
+        self.revision.get()
+    }
+
+    /// Whether several messages may come in one body, from either side.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.revision().is_some_and(Revision::allows_batch)
+    }
+
     /// Sends the session's own program a message that the gateway wrote.
     pub(crate) async fn send_own(&self, message: Bytes) -> Result<(), SendError> {
         match &self.program {
@@ -211,7 +228,14 @@ impl Sessions {
             cancelled: HashSet::new(),
             over: false,
         };
-        Session { owner, digest, program, state: Mutex::new(state), calls_max: self.calls_max }
+        Session {
+            owner,
+            digest,
+            program,
+            revision: OnceLock::new(),
+            state: Mutex::new(state),
+            calls_max: self.calls_max,
+        }
     }
 
     /// The session with this id, for its owner only.

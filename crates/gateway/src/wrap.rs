@@ -1,10 +1,16 @@
 //! Standard input and output on both sides: a client that starts its server as a local program starts
 //! this instead. One client, one program, one session; lines pass unchanged.
 
+mod gather;
+
+use self::gather::Gatherings;
+use crate::array;
 use crate::asked::{Asked, Ending, Origin};
+use crate::batch::Part;
 use crate::call::Call;
 use crate::config::{AnswerDurability, Command, Limits};
 use crate::pipeline::{Admitted, Caller, Pipeline, Received, ending_of, known, length};
+use crate::proof::Cleared;
 use crate::refusal::{Cause, Detail, Refusal, error_message};
 use crate::relay::Failure;
 use crate::session::{Owner, Session, Sessions};
@@ -12,7 +18,7 @@ use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use audit::Recorder;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, Status, Transport};
-use mcp::{Frame, Message, Method, RequestId};
+use mcp::{Frame, Message, Method, Outcome, RequestId};
 use policy::Engine;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -95,6 +101,9 @@ struct Wrapped<W> {
     origin: Origin,
     input: std::sync::Mutex<Option<Input>>,
     writer: Mutex<W>,
+    gatherings: Gatherings,
+    /// The request whose answer says which revision is spoken.
+    initialize: std::sync::Mutex<Option<RequestId>>,
     /// Set when no more lines are to be read.
     quit: CancellationToken,
 }
@@ -121,6 +130,8 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             origin: Origin { peer: None, address: None, transport: Transport::Stdio },
             input: std::sync::Mutex::new(input),
             writer: Mutex::new(writer),
+            gatherings: Gatherings::default(),
+            initialize: std::sync::Mutex::default(),
             quit: CancellationToken::new(),
         }
     }
@@ -213,6 +224,21 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
 
     async fn client_line(&self, line: Bytes) {
         let received = self.received(line);
+        if !array::is_array(&received.raw) {
+            return self.client_message(received).await;
+        }
+        let parts = match self.pipeline.open_batch(&received).await {
+            Ok(parts) => parts,
+            Err(refusal) => return self.refuse(refusal, true).await,
+        };
+        self.gatherings.open(parts.iter().filter_map(|part| part.id.clone()).collect());
+        for Part { raw, .. } in parts {
+            let chain = Chain { root: Some(received.call), follows: None };
+            self.client_message(Received { chain, ..self.received(raw) }).await;
+        }
+    }
+
+    async fn client_message(&self, received: Received) {
         match self.pipeline.admit(&received).await {
             Ok(Admitted::Call { call, asked, .. }) => self.call(&call, asked, received.raw).await,
             Ok(Admitted::Answer { asked, .. }) => {
@@ -231,10 +257,8 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     async fn call(&self, call: &Call, asked: Asked, raw: Bytes) {
-        if let (Method::NotificationsCancelled, Some(cancelled)) = (&call.method, &call.cancels)
-            && let Some(cancelled) = self.session.take_open(cancelled)
-        {
-            self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
+        if let (Method::NotificationsCancelled, Some(id)) = (&call.method, &call.cancels) {
+            self.cancel(id).await;
         }
         let Some(id) = &call.id else {
             let status = match self.send(&asked, raw).await {
@@ -249,18 +273,34 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                 return tracing::error!(call = %asked.call, %error, "call is not sent");
             }
         };
+        if matches!(call.method, Method::Initialize) {
+            *self.initialize() = Some(id.clone());
+        }
         // Before it is sent: the answer may come at once.
         if let Some(asked) = self.session.keep_open(id.clone(), asked) {
             let reason = "request id is in use by a call in progress, or too many calls are";
-            self.write(error(Some(id), asked.call, reason)).await;
+            self.reply(Some(id), error(Some(id), asked.call, reason)).await;
             return self.pipeline.ended(&asked, &Ending::new(Status::Cancelled)).await;
         }
-        let sent = match self.input() {
+        if !self.send_cleared(cleared).await {
+            self.fail_call(id, "server program does not read its input any more").await;
+        }
+    }
+
+    /// Whether the program took it.
+    async fn send_cleared(&self, cleared: Cleared) -> bool {
+        match self.input() {
             Some(input) => input.send(cleared).await.is_ok(),
             None => false,
-        };
-        if !sent {
-            self.fail_call(id, "server program does not read its input any more").await;
+        }
+    }
+
+    /// The client cancels a call of its own: nothing will come for it.
+    async fn cancel(&self, id: &RequestId) {
+        let Some(cancelled) = self.session.take_open(id) else { return };
+        self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
+        if let Some(answers) = self.gatherings.give_up(id) {
+            self.write(answers).await;
         }
     }
 
@@ -293,34 +333,73 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     async fn server_line(&self, line: Bytes) {
         let limits = mcp::Limits::for_replies();
         match mcp::parse(&line, &limits) {
-            Ok(Frame::Single(Message::Response(response))) => {
-                let Some(asked) = response.id.as_ref().and_then(|id| self.session.take_open(id))
-                else {
-                    return tracing::warn!("answer to no call in progress; withheld");
-                };
-                let ending = ending_of(&response, &line);
-                let durability = self.pipeline.answers;
-                match self.pipeline.answered(&asked, &ending, durability).await {
-                    Ok(()) => self.write(line.clone()).await,
-                    Err(_already_logged) => {
-                        let reason = "the call ran, but its answer could not be put on record";
-                        self.write(error(response.id.as_ref(), asked.call, reason)).await;
-                    }
+            Ok(Frame::Single(message)) => {
+                if let Some(line) = self.server_message(&message, &line).await {
+                    self.write(line).await;
                 }
             }
-            Ok(Frame::Single(message @ Message::Request(_))) => {
-                let bytes = length(&line);
-                match self.pipeline.question(&message, bytes, &self.origin, &self.session).await {
-                    Ok(()) => self.write(line.clone()).await,
-                    Err(answer) => self.answer_server(answer).await,
+            Ok(Frame::Batch(messages)) if self.session.takes_batches() => {
+                let parts = array::elements(&line);
+                let mut passed = Vec::with_capacity(parts.len());
+                for (message, part) in messages.iter().zip(&parts) {
+                    passed.extend(self.server_message(message, part).await);
+                }
+                if passed == parts {
+                    self.write(line.clone()).await;
+                } else if !passed.is_empty() {
+                    self.write(array::join(&passed)).await;
                 }
             }
-            Ok(Frame::Single(Message::Notification(_))) => self.write(line.clone()).await,
             Ok(Frame::Batch(_)) => tracing::warn!("server program wrote a batch; withheld"),
             Err(error) => {
                 tracing::warn!(%error, "server program wrote a line that is not a message; withheld");
             }
         }
+    }
+
+    /// Judges a message of the server; what the client is to see now.
+    async fn server_message(&self, message: &Message<'_>, raw: &Bytes) -> Option<Bytes> {
+        let response = match message {
+            Message::Response(response) => response,
+            Message::Request(_) => {
+                let bytes = length(raw);
+                match self.pipeline.question(message, bytes, &self.origin, &self.session).await {
+                    Ok(()) => return Some(raw.clone()),
+                    Err(answer) => self.answer_server(answer).await,
+                }
+                return None;
+            }
+            Message::Notification(_) => return Some(raw.clone()),
+        };
+        let open = response.id.as_ref().and_then(|id| Some((id, self.session.take_open(id)?)));
+        let Some((id, asked)) = open else {
+            tracing::warn!("answer to no call in progress; withheld");
+            return None;
+        };
+        self.negotiate(id, response);
+        let ending = ending_of(response, raw);
+        let answer = match self.pipeline.answered(&asked, &ending, self.pipeline.answers).await {
+            Ok(()) => raw.clone(),
+            Err(_already_logged) => {
+                let reason = "the call ran, but its answer could not be put on record";
+                error(Some(id), asked.call, reason)
+            }
+        };
+        self.gatherings.take(id, answer)
+    }
+
+    /// Notes the revision that the answer to `initialize` agrees on.
+    fn negotiate(&self, id: &RequestId, response: &mcp::Response<'_>) {
+        if let Outcome::Result(result) = &response.outcome
+            && let Some(name) = &result.protocol_version
+            && self.initialize().take_if(|initialize| initialize == id).is_some()
+        {
+            self.session.negotiated(name);
+        }
+    }
+
+    fn initialize(&self) -> std::sync::MutexGuard<'_, Option<RequestId>> {
+        self.initialize.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn answer_server(&self, answer: Bytes) {
@@ -333,14 +412,25 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     async fn refuse(&self, refusal: Refusal, answer: bool) {
         self.pipeline.refuse(&refusal, &self.origin).await;
         if answer {
-            self.write(refusal.message()).await;
+            self.reply(refusal.known.id.as_ref(), refusal.message()).await;
         }
     }
 
     async fn fail_call(&self, id: &RequestId, reason: &str) {
         let Some(asked) = self.session.take_open(id) else { return };
         self.pipeline.ended(&asked, &Ending::new(Status::TransportFailure)).await;
-        self.write(error(Some(id), asked.call, reason)).await;
+        self.reply(Some(id), error(Some(id), asked.call, reason)).await;
+    }
+
+    /// Answers a request of the client, when all of its batch are answered.
+    async fn reply(&self, id: Option<&RequestId>, answer: Bytes) {
+        let now = match id {
+            Some(id) => self.gatherings.take(id, answer),
+            None => Some(answer),
+        };
+        if let Some(line) = now {
+            self.write(line).await;
+        }
     }
 
     /// What still waits has no answer: the client is told where it can be, the record always. Then the
@@ -351,7 +441,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             self.pipeline.ended(&asked, &Ending::new(status)).await;
             if program_ended {
                 let reason = "server program ended before it answered";
-                self.write(error(Some(&id), asked.call, reason)).await;
+                self.reply(Some(&id), error(Some(&id), asked.call, reason)).await;
             }
         }
         self.pipeline.end_session(&self.session).await;

@@ -9,6 +9,7 @@ use super::http::SendError;
 use super::lines::Lines;
 use super::process::{Input, Line, Process, SpawnError, read_line};
 use super::splice;
+use crate::array;
 use crate::asked::Asked;
 use crate::call::Call;
 use crate::config::Command;
@@ -278,7 +279,13 @@ impl Routes {
                     None => self.deliver_to_any(line.clone()),
                 }
             }
-            _ => self.deliver_to_any(line.clone()),
+            Frame::Single(Message::Request(_)) => self.deliver_to_any(line.clone()),
+            // Its messages may belong to several exchanges; each is judged by itself there.
+            Frame::Batch(_) => {
+                for message in array::elements(line) {
+                    self.deliver(&message);
+                }
+            }
         }
     }
 

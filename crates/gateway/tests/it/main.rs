@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod batches;
 mod beside;
 mod bytes;
 mod client;

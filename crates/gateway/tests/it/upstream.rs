@@ -111,6 +111,11 @@ impl Upstream {
 
     /// A server of the older era: opens sessions itself and hands everything else to the test.
     pub(crate) async fn with_sessions() -> (Self, Waiting) {
+        Self::with_sessions_of("2025-11-25").await
+    }
+
+    /// As [`Upstream::with_sessions`], agreeing on this revision.
+    pub(crate) async fn with_sessions_of(revision: &'static str) -> (Self, Waiting) {
         let (requests, waiting) = mpsc::channel(16);
         let count = Arc::new(Mutex::new(0_u32));
         let upstream = Self::start(move |seen| {
@@ -120,7 +125,7 @@ impl Upstream {
                     Some("initialize") => {
                         let mut count = count.lock().unwrap();
                         *count += 1;
-                        Some(opened(&format!("session-{count}")))
+                        Some(opened_of(&format!("session-{count}"), revision))
                     }
                     Some("notifications/initialized") => Some(empty(202)),
                     _ => {
@@ -225,9 +230,9 @@ pub(crate) fn with(mut answer: Answer, header: &'static str, value: &str) -> Ans
     answer
 }
 
-/// The answer to `initialize` that opens a session.
-pub(crate) fn opened(session: &str) -> Answer {
-    with(json(INITIALIZED), "mcp-session-id", session)
+/// The answer to `initialize` that opens a session and agrees on this revision.
+pub(crate) fn opened_of(session: &str, revision: &str) -> Answer {
+    with(json(INITIALIZED.replace("2025-11-25", revision)), "mcp-session-id", session)
 }
 
 /// A streamed answer.

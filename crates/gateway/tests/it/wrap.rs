@@ -421,3 +421,56 @@ async fn a_program_that_does_not_exist_cannot_be_wrapped() {
     assert!(error.to_string().starts_with("cannot start server program `/no/such`: "));
     close(log).await.unwrap();
 }
+
+/// Agrees on 2025-03-26; answers the calls of `later` together with the one that comes next.
+const OLDER: &str = r#"
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[,\}]*}
+  case $line in
+    *'"method":"initialize"'*)
+      printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-03-26"}}\n' "$id" ;;
+    *'"method":"notifications/'*) ;;
+    *'"name":"later"'*) later=$id ;;
+    *'"name":"silent"'*) ;;
+    *'"name":"now"'*)
+      printf '[{"jsonrpc":"2.0","id":%s,"result":{}} ,{"jsonrpc":"2.0","id":%s,"result":{}}]\n' "$later" "$id" ;;
+    *) printf '{"jsonrpc":"2.0","id":%s,"result":{"n":1.0}}\n' "$id" ;;
+  esac
+done
+"#;
+
+#[tokio::test]
+async fn batches_on_standard_input_are_answered_together() {
+    let mut wrapped = Wrapped::start(OLDER);
+    wrapped.say(&format!("{}\n", crate::messages::INITIALIZE)).await;
+    assert_eq!(wrapped.hear_message().await["id"], 0);
+    let body = crate::messages::call_body;
+    let notice = crate::messages::INITIALIZED;
+    wrapped.say(&format!("[{notice},{},{}]\n", body("1", "echo"), body("2", "wipe"))).await;
+    let answers = wrapped.hear_message().await;
+    let mut ids: Vec<_> =
+        answers.as_array().unwrap().iter().map(|answer| answer["id"].as_i64().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 2]);
+    // An array of the server passes as it is; what is withheld from it leaves the rest.
+    wrapped.say(&call("3", "later")).await;
+    wrapped.say(&call("4", "now")).await;
+    assert_eq!(
+        wrapped.hear().await,
+        "[{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}} ,{\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{}}]\n"
+    );
+    wrapped.say(&call("5", "now")).await;
+    assert_eq!(wrapped.hear().await, "[{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{}}]\n");
+    // A cancelled call does not keep the answers to the others back.
+    wrapped.say(&format!("[{},{}]\n", body("6", "silent"), body("7", "echo"))).await;
+    wrapped
+        .say("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":6}}\n")
+        .await;
+    assert_eq!(wrapped.hear_message().await[0]["id"], 7);
+    let (_, rest, trail) = wrapped.close().await;
+    assert_eq!(rest, "");
+    let roots: Vec<_> = trail.calls("tools/call").iter().map(|call| call.asked.root).collect();
+    assert!(roots[0].is_some() && roots[0] != roots[4] && roots[4] == roots[5]);
+    assert_eq!(roots[1..4], [None; 3]);
+    assert_eq!(trail.refusal().root, roots[0]);
+}
