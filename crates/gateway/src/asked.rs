@@ -4,10 +4,11 @@
 use crate::proof::Proof;
 use crate::session::Owner;
 use audit::Receipt;
-use event::{CallId, Outcome, Payload, Status, Transport};
+use event::{CallId, Chain, Outcome, Payload, Status, TaskState, Transport};
 use policy::Permit;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// How a message reached the gateway.
@@ -24,12 +25,24 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) call: CallId,
+    /// The calls it goes on with.
+    pub(crate) chain: Chain,
     pub(crate) owner: Owner,
     pub(crate) origin: Origin,
     pub(crate) request_bytes: u64,
     pub(crate) permit: Permit,
     pub(crate) receipt: Receipt,
     pub(crate) sent: Instant,
+    pub(crate) marks: Marks,
+}
+
+/// What has become of a call; whoever shares it sees the same.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// Its end is on record, or is being put there.
+    ended: AtomicBool,
+    /// Its caller does not want the answer any more.
+    cancelled: AtomicBool,
 }
 
 /// How a call ended.
@@ -42,6 +55,8 @@ pub(crate) struct Ending {
     pub(crate) response_messages: u64,
     /// Digest of the session that the answer opened.
     pub(crate) session: Option<String>,
+    /// State of the task that the answer speaks of.
+    pub(crate) task: Option<TaskState>,
 }
 
 impl Ending {
@@ -54,11 +69,38 @@ impl Ending {
             response_bytes: 0,
             response_messages: 0,
             session: None,
+            task: None,
         }
     }
 }
 
 impl Asked {
+    /// Takes the end of the call for whoever puts it on record: true for the first who asks, and never
+    /// again. An answer may come on another exchange than the one that its call came with.
+    pub(crate) fn end(&self) -> bool {
+        !self.marks.ended.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether somebody has put the end on record, or is about to.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.marks.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes that the caller does not want the answer any more.
+    pub(crate) fn cancel(&self) {
+        self.marks.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether the caller does not want the answer any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.marks.cancelled.load(Ordering::Acquire)
+    }
+
+    /// The calls that one which goes on with this one belongs with.
+    pub(crate) fn next_in_chain(&self) -> Chain {
+        Chain { follows: Some(self.call), root: Some(self.chain.root.unwrap_or(self.call)) }
+    }
+
     pub(crate) fn proof(&self) -> Proof<'_> {
         Proof::new(&self.permit, &self.receipt)
     }
@@ -69,6 +111,7 @@ impl Asked {
         let outcome = Outcome {
             code: ending.code,
             http_status: ending.http_status,
+            task: ending.task,
             ..Outcome::new(ending.status, latency_us)
         };
         let payload = Payload {

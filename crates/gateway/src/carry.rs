@@ -8,9 +8,9 @@ use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::exchange::{End, Exchange, Progress};
 use crate::headers;
-use crate::pipeline::Received;
+use crate::pipeline::{Pipeline, Received, length};
 use crate::refusal::{Detail, error_message, json_response};
-use crate::relay::{Failure, event_stream_head};
+use crate::relay::{Failure, event_stream_head, is_frame};
 use crate::session::Session;
 use crate::source::Source;
 use crate::upstream::Upstream;
@@ -18,6 +18,7 @@ use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
 use crate::upstream::lines::Lines;
+use crate::withheld::{Scene, Withheld, Withholding};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use event::Status;
@@ -31,7 +32,7 @@ impl Backend {
     /// Carries an admitted call or session operation to the server and its answer to the client.
     pub(crate) async fn carry(
         &self,
-        (call, asked, session): (Call, Asked, Option<Arc<Session>>),
+        (call, asked, session): (Call, Arc<Asked>, Option<Arc<Session>>),
         method: HttpMethod,
         received: Received,
         client: ClientEnd,
@@ -44,22 +45,28 @@ impl Backend {
         {
             self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
         }
-        if let (Some(id), Some(session)) = (&call.id, &session) {
-            // An id that is used again is not cancelled by what was said of its last use.
-            session.was_cancelled(id);
-        }
         let stop = if call.is_listening() { &self.stops.soft } else { &self.stops.hard };
+        let stop = match (&call.id, &session) {
+            (Some(id), Some(session)) => {
+                let stop = stop.child_token();
+                session.carry(id, &asked, &stop);
+                stop
+            }
+            _ => stop.clone(),
+        };
         let exchange = Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
             headers: own_headers(&call, session.is_some(), &headers),
             call,
+            about: Arc::clone(&asked),
             asked: Some(asked),
             session,
             program: None,
             opened: None,
-            stop: stop.clone(),
+            stop,
             progress: Progress::default(),
+            withheld: Withheld::default(),
         };
         match &self.upstream {
             Upstream::Http(http) => {
@@ -80,7 +87,7 @@ impl Backend {
     /// Carries the client's answer to a call of the server; its record is already durable.
     pub(crate) async fn carry_answer(
         &self,
-        asked: Asked,
+        asked: Arc<Asked>,
         session: &Session,
         received: Received,
         client: ClientEnd,
@@ -134,7 +141,16 @@ impl Backend {
             .await
             .map_err(|_| SendError::TimedOut(limits.reply_timeout))?
             .map_err(|error| SendError::Broken(root(error.as_ref())))?;
-        let mut response = Response::new(ReplyBody::whole(collected.to_bytes()));
+        let mut bytes = collected.to_bytes();
+        let events = headers::media_type_is(&parts.headers, "text/event-stream");
+        if parts.status.is_success() && (is_frame(&bytes) || events && !bytes.is_empty()) {
+            // An answer is owed none, and messages in it would reach the client unjudged.
+            let Pipeline { recorder, server, .. } = &self.pipeline;
+            let scene = Scene::of(recorder, server, asked, Some(session.digest.clone()));
+            Withheld::default().message(Withholding::OutOfPlace, length(&bytes), &scene);
+            bytes = Bytes::new();
+        }
+        let mut response = Response::new(ReplyBody::whole(bytes));
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers::client_reply(parts.headers);
         Ok(response)
@@ -154,7 +170,7 @@ impl Exchange<'_> {
             }
         };
         match sent {
-            None => self.finish(End::Stopped).await,
+            None => self.stopped(client).await,
             Some(None) => self.finish(End::Gone).await,
             Some(Some(Ok(response))) => {
                 if closes && response.status().is_success() {
@@ -199,8 +215,9 @@ impl Exchange<'_> {
             }
             Err(end) => end,
         };
-        if let Some(asked) = &self.asked {
-            lines.cancel(asked.proof()).await;
+        lines.abandon(&self.about).await;
+        if end == End::Stopped {
+            return self.stopped(client).await;
         }
         if end == End::TimedOut {
             return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
@@ -289,7 +306,7 @@ impl Exchange<'_> {
     }
 
     async fn answer_empty(mut self, status: StatusCode, client: ClientEnd) {
-        if let Some(asked) = self.asked.take() {
+        if let Some(asked) = self.take_asked() {
             let what = if status.is_success() { Status::Accepted } else { Status::HttpError };
             let ending = Ending { http_status: Some(status.as_u16()), ..Ending::new(what) };
             self.pipeline.ended(&asked, &ending).await;

@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::splice;
+use crate::withheld::{Scene, Withheld, Withholding};
 use audit::Unavailable;
 use bytes::Bytes;
 use event::Status;
@@ -69,7 +70,9 @@ pub(crate) struct Exchange<'g> {
     pub(crate) upstream: &'g Upstream,
     pub(crate) call: Call,
     /// Taken when the end of the call is on record.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) asked: Option<Arc<Asked>>,
+    /// The same call, for what is said after its end.
+    pub(crate) about: Arc<Asked>,
     pub(crate) session: Option<Arc<Session>>,
     /// The server program that this exchange talks to, when the server is a local program.
     pub(crate) program: Option<Arc<Conversation>>,
@@ -79,6 +82,7 @@ pub(crate) struct Exchange<'g> {
     pub(crate) headers: HeaderMap,
     pub(crate) stop: CancellationToken,
     pub(crate) progress: Progress,
+    pub(crate) withheld: Withheld,
 }
 
 /// What has flowed back so far.
@@ -101,8 +105,11 @@ impl Exchange<'_> {
             Ok(Frame::Batch(messages)) if self.takes_batches() => {
                 self.judge_batch(&messages, raw).await
             }
-            Ok(Frame::Batch(_)) => Ok(self.withhold("batch of messages")),
-            Err(malformed) => Ok(self.withhold(&malformed.to_string())),
+            Ok(Frame::Batch(_)) => Ok(self.withhold(Withholding::Batch, raw)),
+            Err(malformed) => {
+                tracing::debug!(%malformed, "server sent what is no message");
+                Ok(self.withhold(Withholding::Malformed, raw))
+            }
         }
     }
 
@@ -159,8 +166,7 @@ impl Exchange<'_> {
         raw: &Bytes,
     ) -> Result<Pass, Unavailable> {
         let ours = response.id.is_none() || response.id == self.call.id;
-        if ours && let Some(asked) = self.asked.take() {
-            self.take_cancellation();
+        if ours && let Some(asked) = self.take_asked() {
             self.negotiate(response);
             let ending = Ending {
                 http_status: self.progress.http_status,
@@ -172,24 +178,29 @@ impl Exchange<'_> {
             self.pipeline.answered(&asked, &ending, self.pipeline.answers).await?;
             return Ok(self.receipt(&asked).map_or(Pass::On, Pass::With));
         }
-        let earlier = response.id.as_ref().zip(self.session.as_ref());
-        if let Some(asked) = earlier.and_then(|(id, session)| session.take_open(id)) {
+        let other = response.id.as_ref().zip(self.session.as_ref());
+        let Some((id, session)) = other else {
+            return Ok(self.withhold(Withholding::UnsolicitedAnswer, raw));
+        };
+        if let Some(asked) = session.take_open(id) {
             self.pipeline
                 .answered(&asked, &ending_of(response, raw), self.pipeline.answers)
                 .await?;
             return Ok(Pass::On);
         }
-        Ok(self.withhold("answer to no call in progress"))
+        let late = session.was_unanswered(id);
+        let why = if late { Withholding::LateAnswer } else { Withholding::UnsolicitedAnswer };
+        Ok(self.withhold(why, raw))
     }
 
     /// A call of the server to the client. A refused one is answered in the client's stead.
     async fn judge_question(&mut self, message: &Message<'_>, raw: &Bytes) -> Pass {
         let Some(origin) = self.asked.as_ref().map(|a| a.origin.clone()) else {
-            return self.withhold("request after the end of the call");
+            return self.withhold(Withholding::AfterEnd, raw);
         };
         let Some(session) = self.session.clone() else {
             // Stateless revisions have no requests from servers (2026-07-28, multi round-trip).
-            return self.withhold("request of a server outside a session");
+            return self.withhold(Withholding::OutsideSession, raw);
         };
         let question = self.pipeline.question(message, length(raw), &origin, &session).await;
         let Err(answer) = question else { return Pass::On };
@@ -212,19 +223,41 @@ impl Exchange<'_> {
         self.pipeline.receipts.then(|| asked.receipt.to_json())
     }
 
-    fn withhold(&self, what: &str) -> Pass {
-        let call = self.asked.as_ref().map(|a| a.call.to_string());
-        tracing::warn!(call, server = %self.pipeline.server, "withheld from the client: {what}");
+    pub(crate) fn withhold(&mut self, why: Withholding, raw: &[u8]) -> Pass {
+        let mut withheld = std::mem::take(&mut self.withheld);
+        withheld.message(why, length(raw), &self.scene());
+        self.withheld = withheld;
         Pass::Withhold
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        let session = self.session.as_ref().map(|session| session.digest.clone());
+        let Pipeline { recorder, server, .. } = self.pipeline;
+        Scene::of(recorder, server, &self.about, session)
+    }
+
+    /// Takes the call to put its end on record; nothing when that was done already, here or in another
+    /// exchange of the session.
+    pub(crate) fn take_asked(&mut self) -> Option<Arc<Asked>> {
+        let asked = self.asked.take()?;
+        if let (Some(session), Some(id)) = (&self.session, &self.call.id) {
+            session.end_call(id, &asked);
+        }
+        asked.end().then_some(asked)
     }
 
     /// Puts the end of the call on record, unless its answer already did.
     pub(crate) async fn finish(&mut self, end: End) {
         self.end_unopened_program().await;
-        let Some(asked) = self.asked.take() else { return };
-        let cancelled = self.take_cancellation();
-        let asked = if cancelled { Some(asked) } else { self.keep_for_resumption(asked, end) };
-        let Some(asked) = asked else { return };
+        std::mem::take(&mut self.withheld).end(&self.scene());
+        if self.is_kept_for_resumption(end) {
+            return;
+        }
+        let cancelled = self.is_cancelled();
+        let Some(asked) = self.take_asked() else { return };
+        if let (Some(session), Some(id)) = (&self.session, &self.call.id) {
+            session.note_unanswered(id);
+        }
         let status = if cancelled { Status::Cancelled } else { self.status_at(end) };
         let ending = Ending {
             http_status: self.progress.http_status,
@@ -236,23 +269,20 @@ impl Exchange<'_> {
     }
 
     /// Whether the client cancelled this call by a message of its own.
-    pub(crate) fn take_cancellation(&self) -> bool {
-        match (&self.session, &self.call.id) {
-            (Some(session), Some(id)) => session.was_cancelled(id),
-            _ => false,
-        }
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.about.is_cancelled()
     }
 
     /// In a session, a stream with event ids may end before the answer: the client comes back for the
     /// rest (2025-11-25 transports, "Resumability and Redelivery"). The call stays open until then or
     /// until the session ends.
-    fn keep_for_resumption(&self, asked: Asked, end: End) -> Option<Asked> {
+    fn is_kept_for_resumption(&self, end: End) -> bool {
         let may_resume = self.progress.resumable
             && !self.call.is_listening()
             && matches!(end, End::Complete | End::Gone | End::Broken);
-        match (&self.session, &self.call.id) {
-            (Some(session), Some(id)) if may_resume => session.keep_open(id.clone(), asked),
-            _ => Some(asked),
+        match (&self.session, &self.call.id, &self.asked) {
+            (Some(session), Some(id), Some(asked)) if may_resume => session.keep_open(id, asked),
+            _ => false,
         }
     }
 

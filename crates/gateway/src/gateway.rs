@@ -9,6 +9,7 @@ use crate::table::Table;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
+use crate::withheld::Strays;
 use arc_swap::ArcSwap;
 use audit::Recorder;
 use identity::Verifier;
@@ -149,6 +150,7 @@ fn backend(
             command.clone(),
             limits.reply_bytes_max,
             limits.processes_max,
+            Strays::new(&parts.recorder, &server.name, None),
         )),
     };
     let sessions =

@@ -28,8 +28,16 @@ impl Inbound {
     pub(crate) fn into_received(self, call: CallId) -> (Method, Received) {
         let Self { method, headers, body, caller, origin, chain } = self;
         let session_id = headers.get(headers::SESSION_ID).map(|id| id.as_bytes().to_vec());
-        let received =
-            Received { call, chain, caller, headers: Some(headers), origin, session_id, raw: body };
+        let received = Received {
+            call,
+            chain,
+            caller,
+            headers: Some(headers),
+            origin,
+            session_id,
+            only: None,
+            raw: body,
+        };
         (method, received)
     }
 }

@@ -24,6 +24,7 @@ mod session;
 mod source;
 mod table;
 mod upstream;
+mod withheld;
 mod wrap;
 
 pub use beside::{Answering, Beside, RequestHead};

@@ -3,11 +3,11 @@
 //! Read [`Pipeline::admit`] first. Each stage takes what the stage before it made; nothing can be sent
 //! without the two proofs at its end.
 
-use crate::asked::{Asked, Ending, Origin};
+use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
 use crate::config::{AnswerDurability, Limits};
 use crate::refusal::{Cause, Known, Refusal};
-use crate::session::{Owner, Session, Sessions};
+use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, Direction, Event, Transport};
@@ -54,6 +54,8 @@ pub(crate) struct Received {
     pub(crate) origin: Origin,
     /// The session header of the HTTP transport.
     pub(crate) session_id: Option<Vec<u8>>,
+    /// The only client of a program: its ids count across its messages whatever their revision.
+    pub(crate) only: Option<Arc<Session>>,
     pub(crate) raw: Bytes,
 }
 
@@ -79,9 +81,9 @@ impl Received {
 #[derive(Debug)]
 pub(crate) enum Admitted {
     /// A request or notification.
-    Call { call: Box<Call>, asked: Asked, session: Option<Arc<Session>> },
+    Call { call: Box<Call>, asked: Arc<Asked>, session: Option<Arc<Session>> },
     /// The client's answer to a call of the server, with that call's proofs.
-    Answer { asked: Asked, session: Arc<Session> },
+    Answer { asked: Arc<Asked>, session: Arc<Session> },
 }
 
 impl Pipeline {
@@ -98,9 +100,23 @@ impl Pipeline {
         let actor = self.identify(received, Some(&call)).await?;
         let session = self.enter_session(received, &call, &actor)?;
         let permit = self.decide(received, &call, &actor, session.is_some())?;
-        let receipt = self.record_asked(received, &call, &actor, &permit).await?;
+        let place = call.id.as_ref().zip(session.as_deref().or(received.only.as_deref()));
+        if let Some((id, session)) = place {
+            let known = |none: NoPlace| {
+                Refusal::new(none.into(), known(received, Some(&call), Some(&actor)))
+            };
+            session.reserve(id).map_err(known)?;
+        }
+        let recorded = self.record_asked(received, &call, &actor, &permit).await;
+        if let (Err(_), Some((id, session))) = (&recorded, place) {
+            session.release(id);
+        }
+        let receipt = recorded?;
         self.end_again(session.as_deref());
-        let asked = asked(received, &actor, permit, receipt);
+        let asked = Arc::new(asked(received, &actor, permit, receipt));
+        if let Some((id, session)) = place {
+            session.hold(id, &asked);
+        }
         Ok(Admitted::Call { call: Box::new(call), asked, session })
     }
 
@@ -109,13 +125,13 @@ impl Pipeline {
         &self,
         received: &Received,
         call: &Call,
-    ) -> Result<(Asked, Option<Arc<Session>>), Refusal> {
+    ) -> Result<(Arc<Asked>, Option<Arc<Session>>), Refusal> {
         let actor = self.identify(received, Some(call)).await?;
         let session = self.enter_session(received, call, &actor)?;
         let permit = self.decide(received, call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, call, &actor, &permit).await?;
         self.end_again(session.as_deref());
-        Ok((asked(received, &actor, permit, receipt), session))
+        Ok((Arc::new(asked(received, &actor, permit, receipt)), session))
     }
 
     fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
@@ -281,7 +297,7 @@ impl Pipeline {
         self.answered(&asked, &ending, AnswerDurability::BeforeRelease)
             .await
             .map_err(|unavailable| refuse(Cause::Unrecordable(unavailable)))?;
-        Ok(Admitted::Answer { asked, session })
+        Ok(Admitted::Answer { asked: Arc::new(asked), session })
     }
 
     /// Puts a refusal on record.
@@ -427,12 +443,14 @@ fn asked_record(known: Known, decision: event::Decision) -> event::Asked {
 fn asked(received: &Received, actor: &Actor, permit: Permit, receipt: Receipt) -> Asked {
     Asked {
         call: received.call,
+        chain: received.chain,
         owner: Owner::of(actor),
         origin: received.origin.clone(),
         request_bytes: length(&received.raw),
         permit,
         receipt,
         sent: Instant::now(),
+        marks: Marks::default(),
     }
 }
 

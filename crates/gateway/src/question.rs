@@ -1,7 +1,7 @@
 //! Calls of the server to the client (sampling, elicitation, roots): the same stages as the other way,
 //! seen from the other side. The server is the actor; a policy must permit it; the record comes first.
 
-use crate::asked::{Asked, Ending, Origin};
+use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
 use crate::pipeline::{About, Pipeline};
 use crate::refusal::{Cause, Known, Refusal};
@@ -46,6 +46,9 @@ impl Pipeline {
         session: &Session,
     ) -> Result<Asked, Refusal> {
         let known = self.known_question(call, bytes, session);
+        if call.id.as_ref().is_some_and(|id| session.asks_already(id)) {
+            return Err(Refusal::new(Cause::IdInUse, known));
+        }
         let about = About {
             call: known.call,
             direction: Direction::ToClient,
@@ -80,12 +83,14 @@ impl Pipeline {
         match recorded {
             Ok(receipt) => Ok(Asked {
                 call: known.call,
+                chain: known.chain,
                 owner: session.owner.clone(),
                 origin: origin.clone(),
                 request_bytes: bytes,
                 permit,
                 receipt,
                 sent: Instant::now(),
+                marks: Marks::default(),
             }),
             Err(unavailable) => Err(Refusal::new(Cause::Unrecordable(unavailable), known)),
         }

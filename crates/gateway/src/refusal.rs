@@ -6,7 +6,7 @@
 //! clients of both eras would take that for a server of the old one.
 
 use crate::body::ReplyBody;
-use crate::session::NoSession;
+use crate::session::{NoPlace, NoSession};
 use audit::Unavailable;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, ClaimedClient, Direction, Resource};
@@ -27,6 +27,8 @@ pub(crate) enum Cause {
     Batch,
     #[error("this is not a place for a {0} message")]
     OutOfPlace(&'static str),
+    #[error("request id is in use by a call in progress: give each request an id of its own")]
+    IdInUse,
     #[error("content type must be `application/json` in UTF-8")]
     MediaType,
     #[error("content encodings are not accepted: send the body as it is")]
@@ -58,6 +60,15 @@ impl From<NoSession> for Cause {
         match none {
             NoSession::Unknown => Self::UnknownSession,
             NoSession::OfAnother => Self::SessionOfAnother,
+        }
+    }
+}
+
+impl From<NoPlace> for Cause {
+    fn from(none: NoPlace) -> Self {
+        match none {
+            NoPlace::InUse => Self::IdInUse,
+            NoPlace::Full => Self::Overloaded("too many calls of this session are in progress"),
         }
     }
 }
@@ -102,6 +113,7 @@ impl Cause {
             Self::Batch => terms(40_001, StatusCode::BAD_REQUEST, "malformed.batch"),
             Self::OutOfPlace(_) => terms(40_002, StatusCode::BAD_REQUEST, "malformed.out-of-place"),
             Self::Incomplete => terms(40_003, StatusCode::BAD_REQUEST, "malformed.incomplete"),
+            Self::IdInUse => terms(40_004, StatusCode::BAD_REQUEST, "malformed.id-in-use"),
             Self::MediaType => {
                 terms(41_500, StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed.media-type")
             }

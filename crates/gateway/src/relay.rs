@@ -11,6 +11,7 @@ use crate::refusal::{Detail, error_message, json_response};
 use crate::source::{Broken, Item, Source, sse_event};
 use crate::upstream::http::SendError;
 use crate::upstream::splice;
+use crate::withheld::Withholding;
 use bytes::Bytes;
 use event::Status;
 use http::response::Parts;
@@ -52,7 +53,7 @@ impl Exchange<'_> {
         let limited = Limited::new(body, limits.reply_bytes_max).collect();
         let collected = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return self.finish(End::Stopped).await,
+            () = self.stop.cancelled() => return self.stopped(client).await,
             () = client.gone() => return self.finish(End::Gone).await,
             collected = tokio::time::timeout(limits.reply_timeout, limited) => collected,
         };
@@ -100,7 +101,12 @@ impl Exchange<'_> {
             return self.fail(client, &failure).await;
         }
         let mut bytes = bytes;
-        if let Some(asked) = self.asked.take() {
+        if self.call.id.is_none() && parts.status.is_success() && is_frame(&bytes) {
+            // Nobody waits for it, and it would reach the client unjudged.
+            self.withhold(Withholding::OutOfPlace, &bytes);
+            bytes = Bytes::new();
+        }
+        if let Some(asked) = self.take_asked() {
             let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await;
             if let Err(error) = answered {
                 return client.answer(unrecorded(&self.call, asked.call, &error));
@@ -187,7 +193,7 @@ impl Exchange<'_> {
                 }
             }
         };
-        if matches!(end, End::Complete | End::Gone) {
+        if matches!(end, End::Complete | End::Gone) || self.is_cancelled() {
             drop(client);
         } else {
             client.cut().await;
@@ -237,9 +243,18 @@ impl Exchange<'_> {
         if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped) =
             (source, &self.asked, end)
         {
-            lines.cancel(asked.proof()).await;
+            lines.abandon(asked).await;
         }
         self.finish(end).await;
+    }
+
+    /// Ends an exchange that was stopped before its answer began. A client that cancelled the call is
+    /// owed no answer, only the end of its request.
+    pub(crate) async fn stopped(mut self, client: ClientEnd) {
+        if self.is_cancelled() {
+            client.answer(event_stream_head().map(|()| crate::body::ReplyBody::empty()));
+        }
+        self.finish(End::Stopped).await;
     }
 
     /// Binds the session that an answer to `initialize` opens to the caller.
@@ -281,8 +296,9 @@ impl Exchange<'_> {
     /// Nothing came back that could be passed on: record it, then tell the client.
     pub(crate) async fn fail(mut self, client: ClientEnd, failure: &Failure) {
         self.end_unopened_program().await;
-        let Some(asked) = self.asked.take() else { return };
-        let status = if self.take_cancellation() { Status::Cancelled } else { failure.status };
+        let cancelled = self.is_cancelled();
+        let Some(asked) = self.take_asked() else { return };
+        let status = if cancelled { Status::Cancelled } else { failure.status };
         let ending = Ending {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,
@@ -296,6 +312,11 @@ impl Exchange<'_> {
             Err(error) => unrecorded(&self.call, asked.call, &error),
         });
     }
+}
+
+/// Whether these bytes are a message, or several.
+pub(crate) fn is_frame(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && mcp::parse(bytes, &mcp::Limits::for_replies()).is_ok()
 }
 
 /// The head of an answer that the gateway itself streams.

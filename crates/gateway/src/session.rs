@@ -8,10 +8,12 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use event::Actor;
 use mcp::{RequestId, Revision};
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Who a session belongs to. Kind and provider count: the same name from two providers is two actors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,14 +56,34 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct State {
     last_used: Instant,
-    /// Calls of the client whose exchange ended before their answer came; it may come on another one.
-    open: HashMap<RequestId, Asked>,
-    /// Calls of the server that wait for the client's answer.
+    /// Calls of the client that have no end yet, by the id that is theirs until then.
+    open: HashMap<RequestId, Open>,
+    /// Calls of the server that wait for the client's answer. Its ids are a space of their own.
     to_client: HashMap<RequestId, Asked>,
-    /// Calls in progress that the client has cancelled.
-    cancelled: HashSet<RequestId>,
+    /// Calls that ended without an answer, the latest last: one may still come.
+    unanswered: VecDeque<RequestId>,
     /// Set at the end of the session: nothing can wait in it any more.
     over: bool,
+}
+
+/// A call of the client that has no end yet.
+#[derive(Debug, Default)]
+struct Open {
+    /// Nothing until the call is on record.
+    asked: Option<Arc<Asked>>,
+    /// Ends the exchange that carries it.
+    stop: Option<CancellationToken>,
+    /// Its exchange is over; the answer may come on another one.
+    kept: bool,
+}
+
+/// Why a call cannot begin in a session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// A call in progress has this id.
+    InUse,
+    /// As many calls are in progress as are allowed.
+    Full,
 }
 
 impl Session {
@@ -88,20 +110,104 @@ impl Session {
         }
     }
 
-    /// Keeps a call whose answer may still come; gives it back when there is no room or its id is
-    /// taken.
-    pub(crate) fn keep_open(&self, id: RequestId, asked: Asked) -> Option<Asked> {
+    /// Gives a call of the client its id until it ends. A session that is over has no ids to give: what is
+    /// still said in it ends by itself.
+    pub(crate) fn reserve(&self, id: &RequestId) -> Result<(), NoPlace> {
         let mut state = self.lock();
-        if state.over || state.open.len() >= self.calls_max || state.open.contains_key(&id) {
-            return Some(asked);
+        if state.open.contains_key(id) {
+            return Err(NoPlace::InUse);
         }
-        state.open.insert(id, asked);
-        None
+        if self.calls_max <= state.open.len() {
+            return Err(NoPlace::Full);
+        }
+        if !state.over {
+            state.open.insert(id.clone(), Open::default());
+        }
+        Ok(())
     }
 
-    /// Takes the call that an answer belongs to.
-    pub(crate) fn take_open(&self, id: &RequestId) -> Option<Asked> {
-        self.lock().open.remove(id)
+    /// Takes the id back from a call that does not come about.
+    pub(crate) fn release(&self, id: &RequestId) {
+        let mut state = self.lock();
+        if state.open.get(id).is_some_and(|open| open.asked.is_none()) {
+            state.open.remove(id);
+        }
+    }
+
+    /// The call with this id is on record.
+    pub(crate) fn hold(&self, id: &RequestId, asked: &Arc<Asked>) {
+        if let Some(open) = self.lock().open.get_mut(id) {
+            open.asked = Some(Arc::clone(asked));
+        }
+    }
+
+    /// The call with this id is carried by an exchange that `stop` ends. One that was cancelled meanwhile
+    /// ends at once.
+    pub(crate) fn carry(&self, id: &RequestId, asked: &Arc<Asked>, stop: &CancellationToken) {
+        let mut state = self.lock();
+        if let Some(open) = state.open.get_mut(id).filter(|open| open.is(asked)) {
+            open.stop = Some(stop.clone());
+        }
+        if asked.is_cancelled() {
+            stop.cancel();
+        }
+    }
+
+    /// Leaves a call open whose exchange is over and whose answer may come on another one. False when that
+    /// is not to be: it has ended, was cancelled, or the session is over.
+    pub(crate) fn keep_open(&self, id: &RequestId, asked: &Arc<Asked>) -> bool {
+        let mut state = self.lock();
+        if state.over || asked.has_ended() || asked.is_cancelled() {
+            return false;
+        }
+        let full = self.calls_max <= state.open.len();
+        match state.open.entry(id.clone()) {
+            Entry::Occupied(place) if !place.get().is(asked) => return false,
+            Entry::Occupied(mut place) => place.get_mut().kept = true,
+            // The call that opened the session had no place in it.
+            Entry::Vacant(_) if full => return false,
+            Entry::Vacant(place) => {
+                place.insert(Open { asked: Some(Arc::clone(asked)), stop: None, kept: true });
+            }
+        }
+        true
+    }
+
+    /// The call has ended; its id is free again.
+    pub(crate) fn end_call(&self, id: &RequestId, asked: &Arc<Asked>) {
+        let mut state = self.lock();
+        if state.open.get(id).is_some_and(|open| open.is(asked)) {
+            state.open.remove(id);
+        }
+    }
+
+    /// Takes the call that an answer belongs to, whichever exchange carries it.
+    pub(crate) fn take_open(&self, id: &RequestId) -> Option<Arc<Asked>> {
+        let mut state = self.lock();
+        state.open.get(id)?.asked.as_ref()?;
+        let open = state.open.remove(id)?;
+        open.asked.filter(|asked| asked.end())
+    }
+
+    /// Notes that a call ended without its answer, which may still come.
+    pub(crate) fn note_unanswered(&self, id: &RequestId) {
+        let mut state = self.lock();
+        if UNANSWERED_MAX <= state.unanswered.len() {
+            state.unanswered.pop_front();
+        }
+        state.unanswered.push_back(id.clone());
+    }
+
+    /// Whether a call with this id ended without its answer; asked once for each.
+    pub(crate) fn was_unanswered(&self, id: &RequestId) -> bool {
+        let mut state = self.lock();
+        let at = state.unanswered.iter().rposition(|known| known == id);
+        at.and_then(|at| state.unanswered.remove(at)).is_some()
+    }
+
+    /// Whether a call of the server with this id waits for the client's answer.
+    pub(crate) fn asks_already(&self, id: &RequestId) -> bool {
+        self.lock().to_client.contains_key(id)
     }
 
     /// Keeps a call of the server until the client answers; gives it back when there is no room or its
@@ -121,34 +227,38 @@ impl Session {
         self.lock().to_client.remove(id)
     }
 
-    /// Notes that the client cancelled a call, and takes it when it waits here; when its exchange is
-    /// still in progress, that learns it from [`Session::was_cancelled`].
-    pub(crate) fn cancel(&self, id: &RequestId) -> Option<Asked> {
+    /// Cancels a call of the client, and takes it when no exchange carries it; one that does ends now and
+    /// puts the end on record itself.
+    pub(crate) fn cancel(&self, id: &RequestId) -> Option<Arc<Asked>> {
         let mut state = self.lock();
-        let asked = state.open.remove(id);
-        if asked.is_none() && state.cancelled.len() < self.calls_max {
-            state.cancelled.insert(id.clone());
+        let open = state.open.get(id)?;
+        let asked = Arc::clone(open.asked.as_ref()?);
+        asked.cancel();
+        if let Some(stop) = open.stop.as_ref().filter(|_| !open.kept) {
+            stop.cancel();
+            return None;
         }
-        asked
+        state.open.remove(id);
+        asked.end().then_some(asked)
     }
 
-    /// Whether the client cancelled this call; asked once, when its exchange ends.
-    pub(crate) fn was_cancelled(&self, id: &RequestId) -> bool {
-        self.lock().cancelled.remove(id)
-    }
-
-    /// Takes the client's calls that still wait, with their ids.
-    pub(crate) fn take_open_with_ids(&self) -> Vec<(RequestId, Asked)> {
-        self.lock().open.drain().collect()
+    /// Takes the client's calls that have no end yet, with their ids.
+    pub(crate) fn take_open_with_ids(&self) -> Vec<(RequestId, Arc<Asked>)> {
+        let open = std::mem::take(&mut self.lock().open);
+        let asked = open.into_iter().filter_map(|(id, open)| Some((id, open.asked?)));
+        asked.filter(|(_, asked)| asked.end()).collect()
     }
 
     /// Ends the session and takes everything that still waits in it. An exchange that is still in
-    /// progress gets its call back when it wants to keep it here.
-    pub(crate) fn take_all(&self) -> Vec<Asked> {
+    /// progress ends by itself and can leave nothing here.
+    pub(crate) fn take_all(&self) -> Vec<Arc<Asked>> {
         let mut state = self.lock();
         state.over = true;
-        let State { open, to_client, .. } = &mut *state;
-        open.drain().chain(to_client.drain()).map(|(_, asked)| asked).collect()
+        let waiting = state.open.extract_if(|_, open| open.kept);
+        let mut all: Vec<Arc<Asked>> =
+            waiting.filter_map(|(_, open)| open.asked).filter(|asked| asked.end()).collect();
+        all.extend(state.to_client.drain().map(|(_, asked)| Arc::new(asked)));
+        all
     }
 
     /// Whether the session has ended.
@@ -160,6 +270,15 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Open {
+    fn is(&self, asked: &Arc<Asked>) -> bool {
+        self.asked.as_ref().is_some_and(|held| Arc::ptr_eq(held, asked))
+    }
+}
+
+/// Calls of one session that are remembered when they end without an answer.
+const UNANSWERED_MAX: usize = 64;
 
 /// All sessions of one gateway, by digest of their id.
 #[derive(Debug)]
@@ -225,7 +344,7 @@ impl Sessions {
             last_used: now,
             open: HashMap::new(),
             to_client: HashMap::new(),
-            cancelled: HashSet::new(),
+            unanswered: VecDeque::new(),
             over: false,
         };
         Session {

@@ -15,6 +15,7 @@ use crate::refusal::{Cause, Detail, Refusal, error_message};
 use crate::relay::Failure;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
+use crate::withheld::{Strays, Withholding};
 use audit::Recorder;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, Status, Transport};
@@ -106,6 +107,8 @@ struct Wrapped<W> {
     initialize: std::sync::Mutex<Option<RequestId>>,
     /// Set when no more lines are to be read.
     quit: CancellationToken,
+    /// What the program says out of place.
+    strays: Strays,
 }
 
 impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
@@ -113,6 +116,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         let sessions = Sessions::new(1, parts.limits.session_calls_max, NEVER);
         let session_id = parts.recorder.call_id().0.as_bytes().to_vec();
         let session = sessions.open_only(&session_id, Owner::of(&parts.actor), Instant::now());
+        let strays = Strays::new(&parts.recorder, &parts.server_name, Some(session.digest.clone()));
         let pipeline = Pipeline {
             recorder: parts.recorder,
             policy: parts.policy,
@@ -133,6 +137,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             gatherings: Gatherings::default(),
             initialize: std::sync::Mutex::default(),
             quit: CancellationToken::new(),
+            strays,
         }
     }
 
@@ -223,6 +228,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     async fn client_line(&self, line: Bytes) {
+        self.strays.settle();
         let received = self.received(line);
         if !array::is_array(&received.raw) {
             return self.client_message(received).await;
@@ -256,7 +262,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         }
     }
 
-    async fn call(&self, call: &Call, asked: Asked, raw: Bytes) {
+    async fn call(&self, call: &Call, asked: Arc<Asked>, raw: Bytes) {
         if let (Method::NotificationsCancelled, Some(id)) = (&call.method, &call.cancels) {
             self.cancel(id).await;
         }
@@ -276,12 +282,6 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         if matches!(call.method, Method::Initialize) {
             *self.initialize() = Some(id.clone());
         }
-        // Before it is sent: the answer may come at once.
-        if let Some(asked) = self.session.keep_open(id.clone(), asked) {
-            let reason = "request id is in use by a call in progress, or too many calls are";
-            self.reply(Some(id), error(Some(id), asked.call, reason)).await;
-            return self.pipeline.ended(&asked, &Ending::new(Status::Cancelled)).await;
-        }
         if !self.send_cleared(cleared).await {
             self.fail_call(id, "server program does not read its input any more").await;
         }
@@ -297,7 +297,8 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
 
     /// The client cancels a call of its own: nothing will come for it.
     async fn cancel(&self, id: &RequestId) {
-        let Some(cancelled) = self.session.take_open(id) else { return };
+        let Some(cancelled) = self.session.cancel(id) else { return };
+        self.session.note_unanswered(id);
         self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
         if let Some(answers) = self.gatherings.give_up(id) {
             self.write(answers).await;
@@ -318,9 +319,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             match self.line(&mut output, limit).await {
                 Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
                 Ok(Some(Line::Whole(line))) => self.server_line(line).await,
-                Ok(Some(Line::TooLong)) => {
-                    tracing::warn!(limit, "server program wrote a line over the limit; withheld");
-                }
+                Ok(Some(Line::TooLong)) => self.strays.withhold(Withholding::TooLarge, limit),
                 Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(%error, "output of the server program cannot be read");
@@ -350,9 +349,10 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                     self.write(array::join(&passed)).await;
                 }
             }
-            Ok(Frame::Batch(_)) => tracing::warn!("server program wrote a batch; withheld"),
+            Ok(Frame::Batch(_)) => self.strays.withhold(Withholding::Batch, line.len()),
             Err(error) => {
-                tracing::warn!(%error, "server program wrote a line that is not a message; withheld");
+                tracing::debug!(%error, "server program wrote a line that is no message");
+                self.strays.withhold(Withholding::Malformed, line.len());
             }
         }
     }
@@ -373,7 +373,9 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         };
         let open = response.id.as_ref().and_then(|id| Some((id, self.session.take_open(id)?)));
         let Some((id, asked)) = open else {
-            tracing::warn!("answer to no call in progress; withheld");
+            let late = response.id.as_ref().is_some_and(|id| self.session.was_unanswered(id));
+            let why = if late { Withholding::LateAnswer } else { Withholding::UnsolicitedAnswer };
+            self.strays.withhold(why, raw.len());
             return None;
         };
         self.negotiate(id, response);
@@ -444,6 +446,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                 self.reply(Some(&id), error(Some(&id), asked.call, reason)).await;
             }
         }
+        self.strays.settle();
         self.pipeline.end_session(&self.session).await;
     }
 
@@ -469,6 +472,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             headers: None,
             origin: self.origin.clone(),
             session_id: Some(self.session_id.clone()),
+            only: Some(Arc::clone(&self.session)),
             raw,
         }
     }

@@ -5,6 +5,7 @@ use super::conversation::Conversation;
 use super::http::SendError;
 use crate::config::Command;
 use crate::session::Owner;
+use crate::withheld::Strays;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,15 +17,22 @@ pub(crate) struct Bridge {
     command: Command,
     line_bytes_max: usize,
     slots: Arc<Semaphore>,
+    strays: Strays,
     by_owner: Mutex<HashMap<Owner, Arc<Conversation>>>,
 }
 
 impl Bridge {
-    pub(crate) fn new(command: Command, line_bytes_max: usize, processes_max: usize) -> Self {
+    pub(crate) fn new(
+        command: Command,
+        line_bytes_max: usize,
+        processes_max: usize,
+        strays: Strays,
+    ) -> Self {
         Self {
             command,
             line_bytes_max,
             slots: Arc::new(Semaphore::new(processes_max)),
+            strays,
             by_owner: Mutex::new(HashMap::new()),
         }
     }
@@ -36,7 +44,7 @@ impl Bridge {
                 "as many server programs run as are allowed; try again later".to_owned(),
             )
         })?;
-        Conversation::start(&self.command, self.line_bytes_max, slot)
+        Conversation::start(&self.command, self.line_bytes_max, slot, self.strays.another())
             .map_err(|error| SendError::Unreachable(error.to_string()))
     }
 

@@ -14,6 +14,7 @@ use crate::asked::Asked;
 use crate::call::Call;
 use crate::config::Command;
 use crate::proof::Proof;
+use crate::withheld::{Strays, Withholding};
 use bytes::Bytes;
 use mcp::{Frame, Message, Method, Params, RequestId};
 use std::collections::{HashMap, VecDeque};
@@ -40,6 +41,8 @@ pub(crate) struct Conversation {
     input: Mutex<Option<Input>>,
     process: super::process::Shared,
     routes: Mutex<Routes>,
+    /// What it says that concerns nobody.
+    strays: Strays,
     /// Free again when the program has ended.
     slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -75,6 +78,7 @@ impl Conversation {
         command: &Command,
         line_bytes_max: usize,
         slot: OwnedSemaphorePermit,
+        strays: Strays,
     ) -> Result<Arc<Self>, SpawnError> {
         let mut process = Process::spawn(command)?;
         let output = process.take_output();
@@ -82,6 +86,7 @@ impl Conversation {
             input: Mutex::new(process.take_input()),
             process: tokio::sync::Mutex::new(Some(process)),
             routes: Mutex::new(Routes::new(Instant::now())),
+            strays,
             slot: Mutex::new(Some(slot)),
         });
         if let Some(output) = output {
@@ -97,6 +102,7 @@ impl Conversation {
         call: &Call,
         raw: Bytes,
     ) -> Result<Lines, SendError> {
+        self.strays.settle();
         let (lines, line) = self.open_route(call, raw)?;
         self.send(asked.proof(), line).await?;
         Ok(lines)
@@ -142,6 +148,11 @@ impl Conversation {
         if let Err(error) = self.send(proof, message).await {
             tracing::debug!(%error, "server program could not be told of a cancellation");
         }
+    }
+
+    /// Forgets the exchange that waits for the answer to `id`.
+    pub(crate) fn forget(&self, id: &RequestId) {
+        self.routes().close(id);
     }
 
     /// Whether the program has ended.
@@ -258,19 +269,19 @@ impl Routes {
         Some(route)
     }
 
-    /// Sends a line of the program to whom it concerns.
-    fn deliver(&mut self, line: &Bytes) {
+    /// Sends a line of the program to whom it concerns; why not, when it concerns nobody.
+    fn deliver(&mut self, line: &Bytes) -> Result<(), Withholding> {
         let limits = mcp::Limits::for_replies();
         let frame = match mcp::parse(line, &limits) {
             Ok(frame) => frame,
             Err(error) => {
-                tracing::warn!(%error, "server program wrote a line that is not a message");
-                return;
+                tracing::debug!(%error, "server program wrote a line that is no message");
+                return Err(Withholding::Malformed);
             }
         };
         match frame {
             Frame::Single(Message::Response(response)) => match response.id {
-                Some(id) => self.deliver_answer(&id, line),
+                Some(id) => return self.deliver_answer(&id, line),
                 None => self.deliver_to_any(line.clone()),
             },
             Frame::Single(Message::Notification(notification)) => {
@@ -282,18 +293,18 @@ impl Routes {
             Frame::Single(Message::Request(_)) => self.deliver_to_any(line.clone()),
             // Its messages may belong to several exchanges; each is judged by itself there.
             Frame::Batch(_) => {
+                let mut delivered = Ok(());
                 for message in array::elements(line) {
-                    self.deliver(&message);
+                    delivered = delivered.and(self.deliver(&message));
                 }
+                return delivered;
             }
         }
+        Ok(())
     }
 
-    fn deliver_answer(&mut self, id: &RequestId, line: &Bytes) {
-        let Some(route) = self.close(id) else {
-            tracing::debug!("server program answered a call that is over");
-            return;
-        };
+    fn deliver_answer(&mut self, id: &RequestId, line: &Bytes) -> Result<(), Withholding> {
+        let route = self.close(id).ok_or(Withholding::UnsolicitedAnswer)?;
         let line = match &route.id {
             Some(own) => {
                 let line = splice::replace(line, splice::ID, own);
@@ -304,6 +315,7 @@ impl Routes {
         if route.lines.try_send(line).is_err() {
             tracing::warn!("an answer was not taken in time and is lost to its client");
         }
+        Ok(())
     }
 
     /// The exchange a notification belongs to, by progress token or subscription.
@@ -376,14 +388,20 @@ async fn read_output(
     loop {
         match read_line(&mut output, line_bytes_max).await {
             Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
-            Ok(Some(Line::Whole(line))) => conversation.routes().deliver(&line),
+            Ok(Some(Line::Whole(line))) => {
+                let delivered = conversation.routes().deliver(&line);
+                if let Err(why) = delivered {
+                    conversation.strays.withhold(why, line.len());
+                }
+            }
             Ok(Some(Line::TooLong)) => {
-                tracing::warn!(line_bytes_max, "server program wrote a line over the limit");
+                conversation.strays.withhold(Withholding::TooLarge, line_bytes_max);
             }
             Ok(None) | Err(_) => break,
         }
     }
     conversation.routes().end();
+    conversation.strays.settle();
     // Whoever says nothing any more is of no use: it ends, and its place is free.
     conversation.end().await;
 }

@@ -1,7 +1,7 @@
 //! What a server program says in one exchange: the lines that were routed to it.
 
 use super::conversation::Conversation;
-use crate::proof::Proof;
+use crate::asked::Asked;
 use bytes::Bytes;
 use mcp::RequestId;
 use std::sync::Arc;
@@ -41,11 +41,14 @@ impl Lines {
     }
 
     /// Tells the program that the answer is not wanted any more (`notifications/cancelled`), which is
-    /// what the end of the connection means on HTTP.
-    pub(crate) async fn cancel(&mut self, proof: Proof<'_>) {
+    /// what the end of the connection means on HTTP. When its client says so itself, that goes on as it is.
+    pub(crate) async fn abandon(&mut self, asked: &Asked) {
         self.queue.close();
-        if let Some(id) = self.id.take() {
-            self.conversation.cancel(&id, proof).await;
+        let Some(id) = self.id.take() else { return };
+        if asked.is_cancelled() {
+            self.conversation.forget(&id);
+        } else {
+            self.conversation.cancel(&id, asked.proof()).await;
         }
     }
 }

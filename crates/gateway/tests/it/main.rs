@@ -12,6 +12,7 @@ mod batches;
 mod beside;
 mod bytes;
 mod client;
+mod correlation;
 mod disconnects;
 mod headers;
 mod messages;

@@ -197,31 +197,3 @@ async fn an_idle_session_ends() {
     assert_eq!(trail::reason(trail.refusal()), "session.unknown");
     assert_eq!(trail.rows.iter().filter(|r| r.event.kind == Kind::CallAsked).count(), 1);
 }
-
-#[tokio::test]
-async fn a_cancelled_call_is_on_record_as_such_unless_it_is_answered() {
-    let (_upstream, mut waiting, rig) = rig().await;
-    let session = rig.session().await;
-    let token = rig.token("alice");
-    let cancelled =
-        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":4}}"#;
-    for answer in [None, Some(result("4"))] {
-        let sent = tokio::spawn(legacy_call(&session, "4", "echo").token(&token).send(rig.address));
-        let stream = waiting.next().await.stream();
-        let reply = sent.await.unwrap();
-        let notice = tokio::spawn(legacy(&session, cancelled).token(&token).send(rig.address));
-        let held = waiting.next().await;
-        assert_eq!(held.seen.body, cancelled);
-        held.answer(empty(202));
-        assert_eq!(notice.await.unwrap().status, 202);
-        if let Some(answer) = &answer {
-            stream.message(answer).await;
-        }
-        drop(stream);
-        let text = reply.bytes().await;
-        assert_eq!(text, answer.map(|answer| crate::messages::event(&answer)).unwrap_or_default());
-    }
-    let trail = rig.stop().await;
-    let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
-    assert_eq!(statuses, [Status::Cancelled, Status::Ok]);
-}

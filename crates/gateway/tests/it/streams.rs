@@ -4,7 +4,7 @@ use crate::client::{Ask, End, Reply};
 use crate::messages::{code, event, legacy_call, modern, modern_call, result};
 use crate::rig::{Plan, Rig};
 use crate::upstream::{Held, Stream, Upstream, Waiting};
-use event::Status;
+use event::{ActorKind, Direction, Status};
 use http::Method;
 
 const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
@@ -100,8 +100,23 @@ async fn what_is_no_answer_to_this_call_is_withheld() {
     assert_eq!(reply.text(), event(&result("1")));
     let trail = rig.stop().await;
     assert_eq!(trail.call("tools/call").status(), Status::Ok);
-    // The beginning of the run, the call and its end, the end of the run.
-    assert_eq!(trail.rows.len(), 4);
+    let reasons: Vec<_> = trail.refusals().into_iter().map(crate::trail::reason).collect();
+    let expected = [
+        "server.unsolicited-answer",
+        "server.unsolicited-answer",
+        "server.malformed",
+        "server.malformed",
+        "server.batch",
+        "server.outside-session",
+        "server.unsolicited-answer",
+    ];
+    assert_eq!(reasons, expected);
+    let call = trail.call("tools/call").asked.call;
+    for event in trail.refusals() {
+        assert_eq!(event.direction, Some(Direction::ToClient));
+        assert_eq!(event.actor.as_ref().unwrap().kind, ActorKind::Server);
+        assert_eq!((event.follows, event.root), (call, call));
+    }
 }
 
 #[tokio::test]

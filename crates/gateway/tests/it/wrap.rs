@@ -251,11 +251,11 @@ async fn an_id_in_use_is_refused() {
     wrapped.say(&call("5", "silent")).await;
     wrapped.say(&call("5", "echo")).await;
     let message = wrapped.hear_message().await;
-    assert_eq!((code(&message), message["id"].as_i64()), (50_201, Some(5)));
+    assert_eq!((code(&message), message["id"].as_i64()), (40_004, Some(5)));
     let (_, rest, trail) = wrapped.close().await;
     assert_eq!(rest, "");
-    let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
-    assert_eq!(statuses, [Status::Unknown, Status::Cancelled]);
+    assert_eq!(trail.call("tools/call").status(), Status::Unknown);
+    assert_eq!(trail::reason(trail.refusal()), "malformed.id-in-use");
 }
 
 #[tokio::test]
@@ -309,6 +309,38 @@ IFS= read -r end
     let (_, rest, trail) = wrapped.close().await;
     assert_eq!(rest, "");
     assert_eq!(trail.call("tools/call").status(), Status::Ok);
+    let reasons: Vec<_> = trail.refusals().into_iter().map(trail::reason).collect();
+    let unsolicited = "server.unsolicited-answer";
+    assert_eq!(reasons, ["server.malformed", unsolicited, "server.batch", unsolicited]);
+}
+
+#[tokio::test]
+async fn a_program_that_says_too_much_is_counted_and_a_late_answer_called_so() {
+    let script = r#"
+IFS= read -r call
+IFS= read -r cancelled
+i=0; while [ $i -lt 30 ]; do echo "line $i of canary"; i=$((i+1)); done
+echo '{"jsonrpc":"2.0","method":"notifications/message","params":{}}'
+IFS= read -r call
+echo '{"jsonrpc":"2.0","id":9,"result":{}}'
+echo '{"jsonrpc":"2.0","id":10,"result":{}}'
+IFS= read -r end
+"#;
+    let mut wrapped = Wrapped::start(script);
+    wrapped.say(&call("9", "echo")).await;
+    wrapped
+        .say("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":9}}\n")
+        .await;
+    wrapped.hear().await;
+    wrapped.say(&call("10", "echo")).await;
+    assert_eq!(wrapped.hear_message().await["id"], 10);
+    let (_, _, trail) = wrapped.close().await;
+    let refusals = trail.refusals();
+    let reasons: Vec<_> = refusals.iter().map(|event| trail::reason(event)).collect();
+    assert_eq!(reasons.len(), 10, "{reasons:?}");
+    assert!(reasons[..8].iter().all(|reason| *reason == "server.malformed"));
+    assert_eq!(reasons[8..], ["server.more-withheld", "server.late-answer"]);
+    assert_eq!(refusals[8].details["withheld"], "22");
 }
 
 #[tokio::test]
@@ -472,5 +504,7 @@ async fn batches_on_standard_input_are_answered_together() {
     let roots: Vec<_> = trail.calls("tools/call").iter().map(|call| call.asked.root).collect();
     assert!(roots[0].is_some() && roots[0] != roots[4] && roots[4] == roots[5]);
     assert_eq!(roots[1..4], [None; 3]);
-    assert_eq!(trail.refusal().root, roots[0]);
+    let [forbidden, withheld] = trail.refusals()[..] else { panic!("{:#?}", trail.rows) };
+    assert_eq!((trail::reason(forbidden), forbidden.root), ("policy.forbid", roots[0]));
+    assert_eq!(trail::reason(withheld), "server.unsolicited-answer");
 }

@@ -1,0 +1,191 @@
+//! What servers say that no client gets to see: on record like a refused call, the server being the one
+//! that is refused. Bounded for each exchange, so that a server cannot fill the log. Judges nothing;
+//! whoever withholds a message says why.
+
+use crate::asked::{Asked, Origin};
+use audit::Recorder;
+use event::{Actor, CallId, Chain, Direction, Event, Transport};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Records of single messages in one exchange; what comes beyond is counted and recorded as one.
+const SINGLE_MAX: u32 = 8;
+
+/// Code in the record; nobody is told.
+const CODE: i64 = 40_020;
+
+/// Why a message of a server does not reach its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withholding {
+    /// Not one strict JSON-RPC message.
+    Malformed,
+    /// Several messages together.
+    Batch,
+    /// Answers no call in progress.
+    UnsolicitedAnswer,
+    /// Answers a call that ended before, such as one that was cancelled.
+    LateAnswer,
+    /// A request where the protocol knows none from servers: outside a session.
+    OutsideSession,
+    /// A request in an exchange whose call has been answered.
+    AfterEnd,
+    /// A message in the answer to something that is owed none.
+    OutOfPlace,
+    /// Larger than messages of servers may be.
+    TooLarge,
+}
+
+/// What was withheld in one exchange so far.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    single: u32,
+    more: u64,
+    more_bytes: u64,
+}
+
+/// Where something was withheld.
+#[derive(Debug, Clone)]
+pub(crate) struct Scene<'a> {
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) server: &'a str,
+    pub(crate) origin: Origin,
+    /// Digest of the session.
+    pub(crate) session: Option<String>,
+    /// The call in whose exchange it came.
+    pub(crate) chain: Chain,
+}
+
+/// What one server program says that concerns nobody: it has no exchange to be counted in.
+#[derive(Debug)]
+pub(crate) struct Strays {
+    recorder: Recorder,
+    server: Arc<str>,
+    /// Digest of its only session, when it has one.
+    session: Option<String>,
+    withheld: Mutex<Withheld>,
+}
+
+impl Withholding {
+    /// The stable reason code for the record.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "server.malformed",
+            Self::Batch => "server.batch",
+            Self::UnsolicitedAnswer => "server.unsolicited-answer",
+            Self::LateAnswer => "server.late-answer",
+            Self::OutsideSession => "server.outside-session",
+            Self::AfterEnd => "server.after-end",
+            Self::OutOfPlace => "server.out-of-place",
+            Self::TooLarge => "server.too-large",
+        }
+    }
+}
+
+impl Withheld {
+    /// Puts one withheld message of `bytes` on record, or counts it.
+    pub(crate) fn message(&mut self, why: Withholding, bytes: u64, scene: &Scene<'_>) {
+        if SINGLE_MAX <= self.single {
+            self.more += 1;
+            self.more_bytes = self.more_bytes.saturating_add(bytes);
+            return;
+        }
+        self.single += 1;
+        scene.record(why.reason(), bytes, None);
+    }
+
+    /// Puts on record how many more there were.
+    pub(crate) fn end(self, scene: &Scene<'_>) {
+        if 0 < self.more {
+            scene.record("server.more-withheld", self.more_bytes, Some(self.more));
+        }
+    }
+}
+
+impl Strays {
+    pub(crate) fn new(recorder: &Recorder, server: &str, session: Option<String>) -> Self {
+        let withheld = Mutex::default();
+        Self { recorder: recorder.clone(), server: server.into(), session, withheld }
+    }
+
+    /// For another program of the same server.
+    pub(crate) fn another(&self) -> Self {
+        let withheld = Mutex::default();
+        let (recorder, server) = (self.recorder.clone(), Arc::clone(&self.server));
+        Self { recorder, server, session: None, withheld }
+    }
+
+    pub(crate) fn withhold(&self, why: Withholding, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.lock().message(why, bytes, &self.scene());
+    }
+
+    /// Puts on record what was only counted, and begins anew: with each call that the program gets.
+    pub(crate) fn settle(&self) {
+        let withheld = std::mem::take(&mut *self.lock());
+        withheld.end(&self.scene());
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            recorder: &self.recorder,
+            server: &self.server,
+            origin: Origin { peer: None, address: None, transport: Transport::Stdio },
+            session: self.session.clone(),
+            chain: Chain::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Withheld> {
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// In the exchange of a call.
+    pub(crate) fn of(
+        recorder: &'a Recorder,
+        server: &'a str,
+        asked: &Asked,
+        session: Option<String>,
+    ) -> Self {
+        let chain = asked.next_in_chain();
+        Self { recorder, server, origin: asked.origin.clone(), session, chain }
+    }
+
+    /// Nothing depends on this record: it is durable with the next group commit, and when it cannot be
+    /// written the operator is told.
+    fn record(&self, reason: &'static str, bytes: u64, count: Option<u64>) {
+        let call = self.recorder.call_id();
+        tracing::warn!(%call, server = self.server, reason, "withheld from the client");
+        let mut event = self.event(call, reason, bytes);
+        if let Some(count) = count {
+            event.details.insert("withheld".to_owned(), count.to_string());
+        }
+        if let Err(error) = self.recorder.submit(&event) {
+            tracing::error!(%call, reason, %error, "what was withheld could not be put on record");
+        }
+    }
+
+    fn event(&self, call: CallId, reason: &str, bytes: u64) -> Event {
+        let origin = &self.origin;
+        Event::refused(
+            self.recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
+            event::Refused {
+                call,
+                actor: Actor::server(self.server),
+                direction: Direction::ToClient,
+                resource: None,
+                decision: None,
+                refusal: event::Refusal {
+                    code: CODE,
+                    http_status: None,
+                    reason: reason.to_owned(),
+                },
+                request_bytes: bytes,
+                client: None,
+                protocol: None,
+                session: self.session.clone(),
+                chain: self.chain,
+            },
+        )
+    }
+}
