@@ -2,6 +2,7 @@
 //! no files of its own; a reload goes through the bundle loader.
 
 use crate::bundle::Bundle;
+use crate::memory::{Memory, Seen};
 use crate::problem::Problem;
 use crate::question::{Misfit, Question, Request};
 use crate::verdict::Verdict;
@@ -18,12 +19,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A decision uses one policy set from beginning to end, the one that was active when it began.
 #[derive(Debug)]
 pub struct Engine {
-    active: ArcSwap<Bundle>,
+    active: ArcSwap<Active>,
     authorizer: Authorizer,
     name: String,
     /// Held during a reload, so that the set that was read last is the one that stays.
     reloading: Mutex<()>,
     words: Arc<Vocabulary>,
+}
+
+/// A policy set in use, and what it said so far: both go together.
+#[derive(Debug)]
+struct Active {
+    bundle: Arc<Bundle>,
+    said: Memory<Answer>,
 }
 
 /// What a reload did.
@@ -58,7 +66,7 @@ impl Engine {
     pub fn new(bundle: Bundle) -> Self {
         Self {
             words: bundle.words(),
-            active: ArcSwap::from_pointee(bundle),
+            active: ArcSwap::from_pointee(Active::new(bundle)),
             authorizer: Authorizer::new(),
             name: format!("cedar {}", cedar_policy::get_sdk_version()),
             reloading: Mutex::new(()),
@@ -70,19 +78,17 @@ impl Engine {
     /// if it would be for each of them.
     pub fn decide(&self, request: &Request<'_>) -> Verdict {
         let active = self.active.load();
-        let outcome = Question::new(&self.words, active.needs(), request)
-            .and_then(|question| self.evaluate(question, active.policies()));
-        let (answer, reason) = match outcome {
-            Ok(tally) => (tally.answer(), None),
-            Err(misfit) => (Answer::misfit(), Some(misfit.to_string())),
+        let (answer, reason) = match self.answer(&active, request) {
+            Ok(answer) => (answer, None),
+            Err(misfit) => (Arc::new(Answer::misfit()), Some(misfit.to_string())),
         };
         let decision = Decision {
             effect: answer.effect(),
             basis: answer.basis,
-            determining: answer.determining.into_iter().collect(),
+            determining: answer.determining.iter().cloned().collect(),
             engine: self.name.clone(),
-            errors: answer.errors.into_iter().collect(),
-            policy_set: active.digest().to_owned(),
+            errors: answer.errors.iter().cloned().collect(),
+            policy_set: active.bundle.digest().to_owned(),
             schema: self.words.digest.clone(),
         };
         Verdict::conclude(request.call, decision, reason)
@@ -97,18 +103,18 @@ impl Engine {
         // Nothing is kept under this lock, so a panic elsewhere leaves nothing half done.
         let _turn = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let bundle = Bundle::load_with(Arc::clone(&self.words), directory)?;
-        let new = Arc::new(bundle);
-        if self.active.load().digest() == new.digest() {
+        if self.active.load().bundle.digest() == bundle.digest() {
             return Ok(Reload::Unchanged);
         }
+        let new = Arc::new(Active::new(bundle));
         let old = self.active.swap(Arc::clone(&new));
-        Ok(Reload::Changed(Change::between(&old, &new)))
+        Ok(Reload::Changed(Change::between(&old.bundle, &new.bundle)))
     }
 
     /// The active policy set.
     #[must_use]
     pub fn active(&self) -> Arc<Bundle> {
-        self.active.load_full()
+        Arc::clone(&self.active.load().bundle)
     }
 
     /// Policy engine and version, as decisions name it.
@@ -121,6 +127,20 @@ impl Engine {
     #[must_use]
     pub fn schema(&self) -> &str {
         &self.words.digest
+    }
+
+    /// What the set says: what it said when it was last asked the same, or what it says now.
+    fn answer(&self, active: &Active, request: &Request<'_>) -> Result<Arc<Answer>, Misfit> {
+        let seen = Seen::of(request, active.bundle.needs());
+        if let Some(said) = seen.as_ref().and_then(|seen| active.said.recall(seen)) {
+            return Ok(said);
+        }
+        let question = Question::new(&self.words, active.bundle.needs(), request)?;
+        let answer = Arc::new(self.evaluate(question, active.bundle.policies())?.answer());
+        if let Some(seen) = seen {
+            active.said.keep(seen, Arc::clone(&answer));
+        }
+        Ok(answer)
     }
 
     fn evaluate(&self, question: Question, policies: &PolicySet) -> Result<Tally, Misfit> {
@@ -140,6 +160,12 @@ impl Engine {
             tally.add(&self.authorizer.is_authorized(&request, policies, &entities));
         }
         Ok(tally)
+    }
+}
+
+impl Active {
+    fn new(bundle: Bundle) -> Self {
+        Self { bundle: Arc::new(bundle), said: Memory::default() }
     }
 }
 

@@ -8,6 +8,7 @@ mod engine;
 #[cfg(test)]
 mod fixture;
 mod load;
+mod memory;
 mod needs;
 mod problem;
 mod question;

@@ -1,20 +1,21 @@
-//! Which costly circumstances the policies of a set look at. Building an address or a point in time for
-//! Cedar takes as long as evaluating ten policies, so it is done only for those that ask. It evaluates
-//! nothing.
+//! Which circumstances the policies of a set look at, of those that cost something. Building an address or
+//! a point in time for Cedar takes as long as evaluating ten policies, so it is done only for those that
+//! ask; and what no policy looks at need not be the same for a decision to be the same. It evaluates nothing.
 
 use cedar_policy::PolicySet;
 use serde_json::Value;
 
-/// What must be in the context beside the cheap values.
+/// What must be in the context, or be the same for the same decision, beside the cheap values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
+    pub(crate) bytes: bool,
     pub(crate) peer: bool,
     pub(crate) time: bool,
 }
 
 impl Needs {
-    pub(crate) const ALL: Self = Self { peer: true, time: true };
-    const NONE: Self = Self { peer: false, time: false };
+    pub(crate) const ALL: Self = Self { bytes: true, peer: true, time: true };
+    const NONE: Self = Self { bytes: false, peer: false, time: false };
 
     /// What the policies mention. When in doubt, everything: a value that is not there would be an
     /// evaluation error.
@@ -40,6 +41,7 @@ impl Needs {
                 } else if fields.get("left").is_some_and(is_context)
                     && let Some(Value::String(attribute)) = fields.get("attr")
                 {
+                    self.bytes |= attribute == "request_bytes";
                     self.peer |= attribute == "peer";
                     self.time |= attribute == "time";
                 } else {
@@ -62,16 +64,18 @@ mod tests {
 
     #[test]
     fn only_what_is_mentioned_is_needed() {
-        let (none, peer, time, all) = (
-            Needs::NONE,
-            Needs { peer: true, time: false },
-            Needs { peer: false, time: true },
-            Needs::ALL,
-        );
+        let (none, all) = (Needs::NONE, Needs::ALL);
+        let bytes = Needs { bytes: true, ..none };
+        let peer = Needs { peer: true, ..none };
+        let time = Needs { time: true, ..none };
         for (condition, expected) in [
             ("true", none),
             ("context.session && context has protocol && context.method == \"time\"", none),
             ("principal.time || resource.peer like \"context.time\"", none),
+            ("principal.request_bytes == resource.request_bytes", none),
+            ("context.request_bytes < 5", bytes),
+            ("context has request_bytes", bytes),
+            ("[{a: [context[\"request_bytes\"]]}].contains(1)", bytes),
             ("context has peer && context.peer.isLoopback()", peer),
             ("context has peer", peer),
             ("context.time < datetime(\"2027-01-01\")", time),

@@ -79,6 +79,41 @@ pub(crate) enum Misfit {
     Value(String),
 }
 
+/// What policies can see of an actor, and nothing else: whatever is the same here is the same to them.
+#[derive(Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) kind: ActorKind,
+    pub(crate) chain_depth: usize,
+    pub(crate) chain_level: Level,
+    pub(crate) development: bool,
+    pub(crate) level: Level,
+    pub(crate) human: Option<&'a str>,
+    pub(crate) issuer: Option<&'a str>,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) fn of(actor: &'a Actor) -> Self {
+        let Actor { chain, development, id, kind, level, provider } = actor;
+        let human = chain
+            .iter()
+            .rev()
+            .find(|hop| hop.role == HopRole::Human && Level::IssuerAsserted <= hop.level);
+        Self {
+            id,
+            provider,
+            kind: *kind,
+            chain_depth: chain.len(),
+            chain_level: chain.iter().map(|hop| hop.level).min().unwrap_or(Level::None),
+            development: *development,
+            level: *level,
+            human: human.map(|hop| hop.id.as_str()),
+            issuer: chain.last().and_then(|hop| hop.evidence.iss.as_deref()),
+        }
+    }
+}
+
 impl Question {
     /// Leaves out what the policies do not need.
     pub(crate) fn new(
@@ -143,34 +178,30 @@ fn principal(words: &Vocabulary, request: &Request<'_>) -> Result<Entity, Misfit
 }
 
 fn caller(words: &Vocabulary, actor: &Actor, kind: ActorKind) -> Result<Entity, Misfit> {
-    let id = match kind {
+    let Caller {
+        id, provider, chain_depth, chain_level, development, level, human, issuer, ..
+    } = Caller::of(actor);
+    let uid = match kind {
         ActorKind::Anonymous => ANONYMOUS.to_owned(),
-        _ => format!("{}/{}", actor.provider, actor.id),
+        _ => format!("{provider}/{id}"),
     };
-    let chain_level = actor.chain.iter().map(|hop| hop.level).min().unwrap_or(Level::None);
-    let person = actor
-        .chain
-        .iter()
-        .rev()
-        .find(|hop| hop.role == HopRole::Human && Level::IssuerAsserted <= hop.level);
-    let issuer = actor.chain.last().and_then(|hop| hop.evidence.iss.as_deref());
     let mut attributes = HashMap::from([
-        ("chain_depth".to_owned(), long(actor.chain.len())),
+        ("chain_depth".to_owned(), long(chain_depth)),
         ("chain_level".to_owned(), RestrictedExpression::new_long(rank(chain_level))),
-        ("development".to_owned(), RestrictedExpression::new_bool(actor.development)),
-        ("id".to_owned(), text(&actor.id)),
+        ("development".to_owned(), RestrictedExpression::new_bool(development)),
+        ("id".to_owned(), text(id)),
         ("kind".to_owned(), text(kind_word(kind))),
-        ("level".to_owned(), RestrictedExpression::new_long(rank(actor.level))),
-        ("level_name".to_owned(), text(level_word(actor.level))),
-        ("provider".to_owned(), text(&actor.provider)),
+        ("level".to_owned(), RestrictedExpression::new_long(rank(level))),
+        ("level_name".to_owned(), text(level_word(level))),
+        ("provider".to_owned(), text(provider)),
     ]);
-    attributes.extend(person.map(|hop| ("human".to_owned(), text(&hop.id))));
+    attributes.extend(human.map(|human| ("human".to_owned(), text(human))));
     attributes.extend(issuer.map(|issuer| ("issuer".to_owned(), text(issuer))));
     let mut parents = HashSet::new();
-    if kind != ActorKind::Anonymous && !actor.provider.is_empty() {
-        parents.insert(words.uid(Name::Provider, &actor.provider));
+    if kind != ActorKind::Anonymous && !provider.is_empty() {
+        parents.insert(words.uid(Name::Provider, provider));
     }
-    Entity::new(words.uid(Name::Actor, &id), attributes, parents).map_err(Misfit::value)
+    Entity::new(words.uid(Name::Actor, &uid), attributes, parents).map_err(Misfit::value)
 }
 
 /// The entities that the call acts on, each one that the action applies to.
@@ -272,7 +303,7 @@ fn long(count: usize) -> RestrictedExpression {
     RestrictedExpression::new_long(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-fn rank(level: Level) -> i64 {
+pub(crate) fn rank(level: Level) -> i64 {
     match level {
         Level::None => 0,
         Level::Observed => 1,
@@ -294,7 +325,7 @@ fn level_word(level: Level) -> &'static str {
     }
 }
 
-fn kind_word(kind: ActorKind) -> &'static str {
+pub(crate) fn kind_word(kind: ActorKind) -> &'static str {
     match kind {
         ActorKind::Anonymous => ANONYMOUS,
         ActorKind::Human => "human",
@@ -304,7 +335,7 @@ fn kind_word(kind: ActorKind) -> &'static str {
     }
 }
 
-fn class_word(class: MethodClass) -> &'static str {
+pub(crate) fn class_word(class: MethodClass) -> &'static str {
     match class {
         MethodClass::List => "list",
         MethodClass::Read => "read",
@@ -313,7 +344,7 @@ fn class_word(class: MethodClass) -> &'static str {
     }
 }
 
-fn transport_word(transport: Transport) -> &'static str {
+pub(crate) fn transport_word(transport: Transport) -> &'static str {
     match transport {
         Transport::Http => "http",
         Transport::HttpSse => "http-sse",

@@ -1,9 +1,10 @@
 //! What is permitted, what is forbidden, and on what basis.
 
-use super::{Change, Engine, Reload};
+use super::{Answer, Change, Engine, Reload, Tally};
 use crate::bundle::{Bundle, Source};
 use crate::fixture::{agent_for_a_person, bare, full, request, resource};
 use crate::problem::Severity;
+use crate::question::Question;
 use crate::verdict::Verdict;
 use crate::vocabulary::Vocabulary;
 use crate::{Context, STARTER_POLICY};
@@ -381,6 +382,80 @@ fn a_decision_uses_one_set_from_beginning_to_end() {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// A set that looks at everything says the same the second time, and the same as without a memory.
+#[test]
+fn what_is_remembered_is_what_would_be_said_now() {
+    let engine = engine(
+        r#"@id("named") permit (principal in Provider::"github", action, resource == Tool::"tracker/t")
+           when { context.request_bytes < 100 || context.session };
+           @id("level") permit (principal, action in Action::"list", resource)
+           when { principal.level >= 4 && principal.chain_level >= 2 };
+           @id("person") permit (principal, action, resource is Resource)
+           when { principal has human && resource.uri like "file:///*" };
+           @id("peer") forbid (principal, action, resource)
+           when { context has peer && context.peer.isInRange(ip("198.51.100.0/24")) };
+           @id("fails") forbid (principal, action == Action::"prompts/get", resource)
+           when { context.request_bytes + 1 > 0 };"#,
+    );
+    let nobody = Actor { chain: Vec::new(), ..agent_for_a_person() };
+    let actors = [agent_for_a_person(), nobody, Actor::anonymous(), Actor::server("tracker")];
+    let things = [
+        resource("tools/call", ResourceKind::Tool, &["t"]),
+        resource("tools/call", ResourceKind::Tool, &["u"]),
+        resource("tools/call", ResourceKind::Tool, &[]),
+        resource("tools/list", ResourceKind::Server, &[]),
+        resource("resources/read", ResourceKind::Resource, &["file:///a"]),
+        resource("subscriptions/listen", ResourceKind::Resource, &["file:///a", "x:"]),
+        resource("prompts/get", ResourceKind::Prompt, &["p"]),
+    ];
+    let outside = Context { peer: Some([198, 51, 100, 1].into()), ..full() };
+    let short = Context { request_bytes: 10, ..bare() };
+    let mut bases = BTreeSet::new();
+    for round in 0..3 {
+        for actor in &actors {
+            for thing in &things {
+                for context in [full(), bare(), outside, short] {
+                    let request = request(actor, thing, Direction::ToServer, context);
+                    let verdict = engine.decide(&request);
+                    let decision = verdict.decision();
+                    let active = engine.active();
+                    let now = Question::new(&engine.words, active.needs(), &request)
+                        .and_then(|question| engine.evaluate(question, active.policies()))
+                        .map_or_else(|_| Answer::misfit(), Tally::answer);
+                    assert_eq!(decision.basis, now.basis, "{round} {request:?}");
+                    assert!(decision.determining.iter().eq(&now.determining), "{request:?}");
+                    assert!(decision.errors.iter().eq(&now.errors), "{request:?}");
+                    bases.insert(format!("{:?}", now.basis));
+                }
+            }
+        }
+    }
+    assert_eq!(bases.len(), 5, "every basis comes up: {bases:?}");
+}
+
+#[test]
+fn another_set_does_not_remember_what_the_last_one_said() {
+    let place = tempfile::tempdir().unwrap();
+    let ping = resource("ping", ResourceKind::Server, &[]);
+    let set = |effect: &str| {
+        let text = format!(
+            "@id(\"{effect}\") {effect} (principal, action in Action::\"session\", resource);"
+        );
+        write(place.path(), "a.cedar", &text);
+    };
+    set("permit");
+    let engine = Engine::new(Bundle::load(place.path()).unwrap());
+    for (effect, basis) in [("forbid", Basis::Forbid), ("permit", Basis::Permit)] {
+        set(effect);
+        assert!(engine.reload(place.path()).is_ok());
+        for _ in 0..2 {
+            let verdict = ask(&engine, &ping, bare());
+            assert_eq!(verdict.decision().basis, basis);
+            assert_eq!(verdict.decision().policy_set, engine.active().digest());
+        }
+    }
 }
 
 /// What a generated policy does when it is asked about the one request of the test.
