@@ -3,16 +3,19 @@
 mod file;
 mod log;
 mod reading;
+mod tls;
 
 pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
+pub(crate) use self::tls::{PairFiles, TlsFiles};
 
 use self::file::File;
 use self::reading::{Mistake, Text};
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
+use gateway::tls::ServerTls;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ pub(crate) struct Config {
     /// Whether results carry the receipt of their call.
     pub(crate) receipts: bool,
     pub(crate) listener: Listener,
+    /// Where certificates and keys are; neither `listener` nor `servers` have any yet.
+    pub(crate) tls: TlsFiles,
     /// The servers behind the gateway; none in a configuration for `wrap` alone.
     pub(crate) servers: Vec<NamedServer>,
     /// The name of the first server, which `wrap` gives to the program that it starts.
@@ -77,6 +82,7 @@ struct Checker<'t> {
 impl Checker<'_> {
     fn config(&mut self, file: File) -> Config {
         let listener = self.listener(&file.gateway);
+        let tls = self.tls(&file);
         let (server_name, servers) = self.servers(&file.server);
         let answers = match file.gateway.answers.as_deref() {
             None | Some("next-commit") => AnswerDurability::NextCommit,
@@ -101,6 +107,7 @@ impl Checker<'_> {
             answers,
             receipts: file.gateway.receipts,
             listener,
+            tls,
             server_name,
             servers,
             log: self.log(file.log),
@@ -133,7 +140,10 @@ impl Checker<'_> {
         if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path == "/healthz" {
             self.wrong("gateway.path", "must be a path such as `/mcp`, other than `/healthz`");
         }
-        let allowed_hosts = gateway.allowed_hosts.clone().unwrap_or_else(|| hosts_of(address));
+        let allowed_hosts = gateway
+            .allowed_hosts
+            .clone()
+            .unwrap_or_else(|| hosts_of(address, if gateway.tls.is_some() { 443 } else { 80 }));
         for (i, host) in allowed_hosts.iter().enumerate() {
             if host.is_empty() || host.contains(['/', ' ', '*']) {
                 let path = format!("gateway.allowed_hosts[{i}]");
@@ -149,7 +159,7 @@ impl Checker<'_> {
                 self.wrong(&path, "must be an origin such as `https://app.example`");
             }
         }
-        Listener { address, path, allowed_hosts, allowed_origins }
+        Listener { address, path, allowed_hosts, allowed_origins, tls: None }
     }
 
     fn servers(&mut self, servers: &[file::Server]) -> (String, Vec<NamedServer>) {
@@ -189,7 +199,7 @@ impl Checker<'_> {
                     if !url.username().is_empty() || url.password().is_some() {
                         self.wrong(&format!("{path}.url"), "must not hold credentials");
                     }
-                    Some(Server::Http { url })
+                    Some(Server::Http { url, tls: ServerTls::default() })
                 }
                 _ => {
                     self.wrong(&format!("{path}.url"), "must be an `http` or `https` URL");
@@ -239,6 +249,8 @@ impl Checker<'_> {
             |value: Option<u64>, default: Duration| value.map_or(default, Duration::from_millis);
         for (path, value) in [
             ("limits.connections_max", limits.connections_max),
+            ("limits.streams_max", limits.streams_max),
+            ("limits.handshakes_max", limits.handshakes_max),
             ("limits.calls_max", limits.calls_max),
             ("limits.request_bytes_max", limits.request_bytes_max),
             ("limits.reply_bytes_max", limits.reply_bytes_max),
@@ -251,9 +263,13 @@ impl Checker<'_> {
         }
         Limits {
             connections_max: limits.connections_max.unwrap_or(base.connections_max),
+            streams_max: limits.streams_max.unwrap_or(base.streams_max),
+            handshakes_max: limits.handshakes_max.unwrap_or(base.handshakes_max),
             calls_max: limits.calls_max.unwrap_or(base.calls_max),
             request_bytes_max: limits.request_bytes_max.unwrap_or(base.request_bytes_max),
             reply_bytes_max: limits.reply_bytes_max.unwrap_or(base.reply_bytes_max),
+            handshake_timeout: ms(limits.handshake_timeout_ms, base.handshake_timeout),
+            idle_timeout: ms(limits.idle_timeout_ms, base.idle_timeout),
             head_timeout: ms(limits.head_timeout_ms, base.head_timeout),
             body_timeout: ms(limits.body_timeout_ms, base.body_timeout),
             reply_timeout: ms(limits.reply_timeout_ms, base.reply_timeout),
@@ -296,11 +312,20 @@ impl Config {
     }
 }
 
-/// What clients write in `Host` when they connect to this address.
-fn hosts_of(address: SocketAddr) -> Vec<String> {
+/// What clients write in `Host` when they connect to this address; they leave out the port that goes
+/// with the scheme.
+fn hosts_of(address: SocketAddr, scheme_port: u16) -> Vec<String> {
+    let loopback = address.ip().is_loopback();
     let mut hosts = vec![address.to_string()];
-    if address.ip().is_loopback() {
+    if loopback {
         hosts.push(format!("localhost:{}", address.port()));
+    }
+    if address.port() == scheme_port {
+        hosts.push(match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        });
+        hosts.extend(loopback.then(|| "localhost".to_owned()));
     }
     hosts
 }

@@ -2,6 +2,7 @@
 //! protocol, no policy language and no log format; those are in the crates it uses.
 
 mod cadence;
+mod certificates;
 mod cli;
 mod config;
 mod continuation;

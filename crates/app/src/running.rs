@@ -2,6 +2,7 @@
 //! path. All long-lived tasks stand here; the table is in ARCHITECTURE.md.
 
 use crate::cadence::Cadence;
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::log_pages::LogPages;
 use crate::publication::{Publication, Witnesses};
@@ -73,6 +74,11 @@ impl Running {
     /// The pages of the log, to be served beside the MCP endpoint.
     pub(crate) fn pages(&self) -> Option<Arc<LogPages>> {
         self.pages.clone()
+    }
+
+    /// Looks after the certificates until the end.
+    pub(crate) fn keep_certificates(&self, certificates: Certificates) {
+        self.tasks.spawn(certificates.keep(self.tasks_stop.clone()));
     }
 
     /// Starts the tasks beside the call path.

@@ -1,10 +1,12 @@
 //! `countersign serve`.
 
+use crate::certificates::Certificates;
 use crate::cli::Serve;
 use crate::config::Config;
 use crate::logging;
 use crate::running::{Running, StopSignals};
 use anyhow::Context as _;
+use gateway::config::Listener;
 use gateway::{Gateway, Parts};
 use identity::Verifier;
 use std::process::ExitCode;
@@ -19,7 +21,10 @@ pub(crate) fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
-    let servers = config.servers()?;
+    let certificates = Certificates::load(&config.tls)?;
+    let servers = certificates.for_servers(config.servers()?);
+    let tls = certificates.listener();
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let verifier = Arc::new(Verifier::new(&config.identity)?);
     let address = config.listener.address;
     let listener = TcpListener::bind(address)
@@ -27,6 +32,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot listen on {address} (`gateway.listen`)"))?;
     let mut signals = StopSignals::new()?;
     let running = Running::start(config, "serve").await?;
+    running.keep_certificates(certificates);
     warm_up(&verifier, &running).await;
     let pages = running.pages();
     let gateway = Arc::new(Gateway::new(Parts {
@@ -34,7 +40,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         identity: verifier,
         policy: Arc::clone(&running.policy),
         servers,
-        listener: config.listener.clone(),
+        listener: Listener { tls, ..config.listener.clone() },
         limits: config.limits.clone(),
         answers: config.answers,
         receipts: config.receipts,
@@ -42,7 +48,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     })?);
     let servers = config.server_names();
     for endpoint in gateway.endpoints() {
-        tracing::info!(%servers, "serving MCP on http://{address}{endpoint}");
+        tracing::info!(%servers, "serving MCP on {scheme}://{address}{endpoint}");
     }
     let stop = running.stop.clone();
     let asked = CancellationToken::new();

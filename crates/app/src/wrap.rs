@@ -1,7 +1,7 @@
 //! `countersign wrap`.
 
 use crate::cli::Wrap;
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, LogConfig, TlsFiles};
 use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, setup};
 use anyhow::{Context as _, bail};
@@ -125,7 +125,9 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
             path: "/mcp".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            tls: None,
         },
+        tls: TlsFiles::default(),
         server_name: arguments.name.clone(),
         servers: Vec::new(),
         log: LogConfig {

@@ -1,6 +1,7 @@
 //! Settings of the gateway, one structure per part. They come in checked; nothing here reads files or
 //! the environment.
 
+use crate::tls::{ListenerTls, ServerTls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Listener {
     pub allowed_hosts: Vec<String>,
     /// Values of the `Origin` header that are served; requests without the header are always served.
     pub allowed_origins: Vec<String>,
+    /// TLS towards clients; plain HTTP when absent.
+    pub tls: Option<ListenerTls>,
 }
 
 /// Bounds on what the gateway accepts and holds.
@@ -25,13 +28,22 @@ pub struct Listener {
 pub struct Limits {
     /// Open client connections; more wait in the accept queue of the operating system.
     pub connections_max: usize,
+    /// Requests open at once on one connection of HTTP/2; more wait.
+    pub streams_max: usize,
+    /// TLS handshakes in progress; more wait, within their own time.
+    pub handshakes_max: usize,
     /// Calls in progress; more are refused.
     pub calls_max: usize,
     /// Bytes of one request body or one line on standard input.
     pub request_bytes_max: usize,
     /// Bytes of one JSON answer, one server-sent event or one line from a server process.
     pub reply_bytes_max: usize,
-    /// Time for a client to send the head of a request.
+    /// Time for a client to end its TLS handshake.
+    pub handshake_timeout: Duration,
+    /// A connection of HTTP/2 on which nothing is open for so long is closed.
+    pub idle_timeout: Duration,
+    /// Time for a client to send the head of a request, on a connection of HTTP/1.1 also after the
+    /// last one.
     pub head_timeout: Duration,
     /// Time for a client to send the body of a request.
     pub body_timeout: Duration,
@@ -57,9 +69,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            streams_max: 100,
+            handshakes_max: 1_000,
             calls_max: 20_000,
             request_bytes_max: 4 * 1024 * 1024,
             reply_bytes_max: 16 * 1024 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             reply_timeout: Duration::from_secs(300),
@@ -90,6 +106,8 @@ pub enum Server {
     Http {
         /// Its MCP endpoint.
         url: Url,
+        /// TLS towards it, with `https`.
+        tls: ServerTls,
     },
     /// A local program that speaks MCP on standard input and output.
     Stdio(Command),

@@ -91,6 +91,8 @@ pub(crate) struct Progress {
     pub(crate) http_status: Option<u16>,
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
+    /// Something of a streamed answer has gone to the client.
+    pub(crate) begun: bool,
     /// An event id was seen: the client may ask for the rest on another connection.
     pub(crate) resumable: bool,
 }

@@ -145,7 +145,7 @@ fn backend(
 ) -> Result<Backend, BadUpstream> {
     let limits = parts.limits.clone();
     let upstream = match &server.server {
-        Server::Http { url } => Upstream::Http(HttpUpstream::new(url, &limits)?),
+        Server::Http { url, tls } => Upstream::Http(HttpUpstream::new(url, tls, &limits)?),
         Server::Stdio(command) => Upstream::Stdio(Bridge::new(
             command.clone(),
             limits.reply_bytes_max,

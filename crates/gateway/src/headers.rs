@@ -1,11 +1,15 @@
 //! HTTP header rules of the proxy: what is passed on, what ends here, and who may talk to us.
 
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Headers that end at this hop in both directions (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 11] = [
     header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
@@ -28,6 +32,16 @@ const NEVER_UPSTREAM: [HeaderName; 10] = [
     header::CONTENT_LENGTH,
     header::ACCEPT_ENCODING,
     header::EXPECT,
+];
+
+/// Headers of answers that a server says of its own host, and a client would take for ours: where else
+/// it can be reached, and what to keep for it. Cookies would never go back to it (see above).
+const NEVER_TO_CLIENT: [HeaderName; 5] = [
+    header::ALT_SVC,
+    header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("clear-site-data"),
+    header::CONTENT_LENGTH,
 ];
 
 /// `Mcp-Session-Id` of the legacy revisions.
@@ -65,7 +79,9 @@ pub(crate) fn own_message(request: &HeaderMap) -> HeaderMap {
 /// The headers of an upstream answer as they go to the client. The length is set anew from the body.
 pub(crate) fn client_reply(headers: HeaderMap) -> HeaderMap {
     let mut out = without_hop_by_hop(headers);
-    out.remove(header::CONTENT_LENGTH);
+    for name in &NEVER_TO_CLIENT {
+        out.remove(name);
+    }
     out
 }
 
@@ -83,12 +99,23 @@ fn without_hop_by_hop(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether the `Host` header (or the authority of the request target) is one that we serve. Exactly
-/// one must be present.
-pub(crate) fn host_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+/// Whether the request is for a host that we serve. The host is named by the authority of the request
+/// target (`:authority` of HTTP/2) or by one `Host` header; where both are there they must be the same:
+/// what stands behind us might go by the other (RFC 9113 section 8.3.1, RFC 9112 section 3.2).
+pub(crate) fn host_allowed(
+    authority: Option<&Authority>,
+    headers: &HeaderMap,
+    allowed: &[String],
+) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    host.to_str().is_ok_and(|h| allowed.iter().any(|a| a.eq_ignore_ascii_case(h)))
+    let (host, None) = (hosts.next(), hosts.next()) else { return false };
+    let Ok(host) = host.map(HeaderValue::to_str).transpose() else { return false };
+    let name = match (authority.map(Authority::as_str), host) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return false,
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => return false,
+    };
+    allowed.iter().any(|a| a.eq_ignore_ascii_case(name))
 }
 
 /// Whether the `Origin` header, when there is one, is one that we serve (MCP transports, "Servers MUST
@@ -103,6 +130,20 @@ pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
         (Some(_), Some(_)) => false,
     }
 }
+
+/// Whether the session id of an answer is one (2025-11-25 transports, "Session Management": only visible
+/// ASCII): a single value, of bounded length.
+pub(crate) fn session_id_is_fine(headers: &HeaderMap) -> bool {
+    let mut ids = headers.get_all(SESSION_ID).iter();
+    let (id, None) = (ids.next(), ids.next()) else { return false };
+    id.is_none_or(|id| {
+        (1..=SESSION_ID_BYTES_MAX).contains(&id.len())
+            && id.as_bytes().iter().all(|byte| (0x21..=0x7e).contains(byte))
+    })
+}
+
+/// Bytes of a session id.
+const SESSION_ID_BYTES_MAX: usize = 1_024;
 
 /// Whether the media type of a message body or answer is `expected`, parameters aside. A `charset`
 /// other than UTF-8 is not accepted: the upstream might decode the bytes otherwise than we do.
@@ -186,15 +227,30 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_origins() {
+    fn a_request_is_for_one_host() {
         let allowed = vec!["127.0.0.1:8080".to_owned(), "gw.example".to_owned()];
-        assert!(host_allowed(&headers(&[("host", "GW.example")]), &allowed));
-        assert!(!host_allowed(&headers(&[("host", "evil.example")]), &allowed));
-        assert!(!host_allowed(&headers(&[]), &allowed));
-        assert!(!host_allowed(
-            &headers(&[("host", "gw.example"), ("host", "gw.example")]),
-            &allowed
-        ));
+        let served = |authority: Option<&str>, hosts: &[&str]| {
+            let hosts: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            let authority = authority.map(|authority| authority.parse().unwrap());
+            host_allowed(authority.as_ref(), &headers(&hosts), &allowed)
+        };
+        assert!(served(None, &["GW.example"]));
+        assert!(served(Some("GW.example"), &[]));
+        assert!(served(Some("gw.example"), &["GW.example"]));
+        assert!(!served(None, &["evil.example"]));
+        assert!(!served(Some("evil.example"), &[]));
+        assert!(!served(None, &[]));
+        assert!(!served(None, &["gw.example", "gw.example"]));
+        // Both are served, but which one is meant?
+        assert!(!served(Some("gw.example"), &["127.0.0.1:8080"]));
+        assert!(!served(Some("evil.example"), &["gw.example"]));
+        assert!(!served(Some("gw.example"), &["evil.example"]));
+        assert!(!served(Some("gw.example:443"), &[]));
+        assert!(!served(Some("gw.example"), &["gw.example", "gw.example"]));
+    }
+
+    #[test]
+    fn origins_are_those_that_are_allowed() {
         let allowed = vec!["https://app.example".to_owned()];
         assert!(origin_allowed(&headers(&[]), &allowed));
         assert!(origin_allowed(&headers(&[("origin", "https://app.example")]), &allowed));

@@ -5,33 +5,26 @@ use crate::asked::Origin;
 use crate::backend::{Backend, stopping};
 use crate::body::ReplyBody;
 use crate::client::ClientEnd;
+use crate::connection::{self, Protocol};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::inbound::Inbound;
 use crate::pipeline::{Caller, known};
 use crate::refusal::{Cause, Refusal};
 use crate::table::Route;
+use crate::tls::{self, ListenerTls};
 use bytes::Bytes;
 use event::{Chain, Transport};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// Headers of one request.
-const HEADERS_MAX: usize = 100;
-
-/// Bytes of the head of one request.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Accepts connections until `stop`; returns when the last one is closed.
 pub(crate) async fn accept(
@@ -40,6 +33,7 @@ pub(crate) async fn accept(
     stop: &CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(gateway.limits.connections_max));
+    let handshakes = Arc::new(Semaphore::new(gateway.limits.handshakes_max));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -49,9 +43,9 @@ pub(crate) async fn accept(
         match accepted {
             Some((stream, peer, slot)) => {
                 let gateway = Arc::clone(gateway);
-                let stop = stop.clone();
+                let (handshakes, stop) = (Arc::clone(&handshakes), stop.clone());
                 connections.spawn(async move {
-                    serve_connection(gateway, stream, peer, stop).await;
+                    serve_connection(gateway, (stream, peer), &handshakes, stop).await;
                     drop(slot);
                 });
             }
@@ -87,8 +81,8 @@ async fn next_connection(
 
 async fn serve_connection(
     gateway: Arc<Gateway>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
+    handshakes: &Semaphore,
     stop: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -99,40 +93,44 @@ async fn serve_connection(
         address: Some(peer.ip()),
         transport: Transport::Http,
     };
-    let hard_stop = gateway.stops.hard.clone();
-    let head_timeout = gateway.limits.head_timeout;
-    let service = service_fn(move |request| {
-        let gateway = Arc::clone(&gateway);
-        let origin = origin.clone();
-        async move { Ok::<_, Infallible>(answer(gateway, request, origin).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = hard_stop.cancelled() => return,
-            }
-        }
+    let Some(tls) = &gateway.listener.tls else {
+        return connection::serve(gateway, (stream, Protocol::AsItBegins), origin, stop).await;
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
+    let shaken = tokio::select! {
+        () = stop.cancelled() => return,
+        shaken = tokio::time::timeout(
+            gateway.limits.handshake_timeout,
+            shake_hands(tls, stream, handshakes),
+        ) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let http2 = tls::chose_http2(&stream);
+            let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+            connection::serve(Arc::clone(&gateway), (stream, protocol), origin, stop).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake did not end in time"),
     }
 }
 
+/// A handshake waits for its turn, so that a crowd of them leaves room for calls.
+async fn shake_hands(
+    tls: &ListenerTls,
+    stream: TcpStream,
+    handshakes: &Semaphore,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let _turn = handshakes.acquire().await.map_err(std::io::Error::other)?;
+    tls.accept(stream).await
+}
+
 /// Leads a request to where its path says.
-async fn answer(
+/// `slot` is the connection's, and held until the exchange ends.
+pub(crate) async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
     origin: Origin,
+    slot: OwnedSemaphorePermit,
 ) -> Response<ReplyBody> {
     let Route::Backend(backend) = gateway.table.load().route(request.uri().path()) else {
         return elsewhere(&gateway, request).await;
@@ -140,7 +138,10 @@ async fn answer(
     let (head, answer) = oneshot::channel();
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
-    exchanges.spawn(async move { gateway.exchange(&backend, request, origin, client).await });
+    exchanges.spawn(async move {
+        gateway.exchange(&backend, request, origin, client).await;
+        drop(slot);
+    });
     answer.await.unwrap_or_else(|_| stopping())
 }
 
@@ -176,7 +177,7 @@ impl Gateway {
         client: ClientEnd,
     ) {
         let (parts, body) = request.into_parts();
-        let method = parts.method;
+        let (method, uri) = (parts.method, parts.uri);
         let mut inbound = Inbound {
             method: method.clone(),
             headers: parts.headers,
@@ -189,7 +190,7 @@ impl Gateway {
             let cause = Cause::Overloaded("as many calls are in progress as are allowed");
             return self.refuse(cause, inbound, client).await;
         };
-        let read = match self.check_head(&inbound.headers) {
+        let read = match self.check_head(&uri, &inbound.headers) {
             Ok(()) => self.read_body(&method, &inbound.headers, body).await,
             Err(cause) => Err(cause),
         };
@@ -209,13 +210,15 @@ impl Gateway {
         client.answer(refusal.response());
     }
 
-    fn check_head(&self, map: &HeaderMap) -> Result<(), Cause> {
+    fn check_head(&self, uri: &Uri, map: &HeaderMap) -> Result<(), Cause> {
         let shown = |name| {
             let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
             event::bounded(&value.unwrap_or_default(), 100)
         };
-        if !headers::host_allowed(map, &self.listener.allowed_hosts) {
-            return Err(Cause::Host(shown(http::header::HOST)));
+        if !headers::host_allowed(uri.authority(), map, &self.listener.allowed_hosts) {
+            let authority =
+                uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
+            return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
         }
         if !headers::origin_allowed(map, &self.listener.allowed_origins) {
             return Err(Cause::Origin(shown(http::header::ORIGIN)));

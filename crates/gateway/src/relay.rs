@@ -10,6 +10,7 @@ use crate::pipeline::{ending_of, length};
 use crate::refusal::{Detail, error_message, json_response};
 use crate::source::{Broken, Item, Source, sse_event};
 use crate::upstream::http::SendError;
+use crate::upstream::lanes::ServerBody;
 use crate::upstream::splice;
 use crate::withheld::Withholding;
 use bytes::Bytes;
@@ -17,13 +18,12 @@ use event::Status;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use mcp::{Frame, Message, Method};
 use std::time::Instant;
 
 impl Exchange<'_> {
     /// Carries the answer of an HTTP server.
-    pub(crate) async fn carry_http(mut self, response: Response<Incoming>, client: ClientEnd) {
+    pub(crate) async fn carry_http(mut self, response: Response<ServerBody>, client: ClientEnd) {
         let (parts, body) = response.into_parts();
         self.progress.http_status = Some(parts.status.as_u16());
         if parts.status == StatusCode::NOT_FOUND {
@@ -33,6 +33,11 @@ impl Exchange<'_> {
             // We asked for none (`Accept-Encoding: identity`) and cannot see what is in it.
             let error = Failure::new(Status::MalformedReply, "server sent an encoded answer");
             return self.fail(client, &error).await;
+        }
+        if parts.status.is_redirection() && parts.headers.contains_key(header::LOCATION) {
+            // A client would follow it past the gateway.
+            let error = "server redirects elsewhere: put its new address into the configuration";
+            return self.fail(client, &Failure::new(Status::MalformedReply, error)).await;
         }
         if headers::media_type_is(&parts.headers, "text/event-stream") {
             let limit = self.pipeline.limits.reply_bytes_max;
@@ -48,7 +53,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn whole(mut self, parts: Parts, body: Incoming, mut client: ClientEnd) {
+    async fn whole(mut self, parts: Parts, body: ServerBody, mut client: ClientEnd) {
         let limits = &self.pipeline.limits;
         let limited = Limited::new(body, limits.reply_bytes_max).collect();
         let collected = tokio::select! {
@@ -203,6 +208,7 @@ impl Exchange<'_> {
 
     /// Judges one piece and passes it on; `Some` when the stream must end here.
     async fn pass_item(&mut self, mut item: Item, client: &ClientStream) -> Option<End> {
+        let late = !self.progress.begun && self.progress.bytes != 0;
         self.progress.bytes += length(&item.bytes);
         self.progress.resumable |= item.resumable;
         if let Some(message) = &item.message {
@@ -222,6 +228,10 @@ impl Exchange<'_> {
                 Err(_already_logged) => return Some(End::Unrecordable),
             }
         }
+        if late {
+            item.bytes = after_the_start(item.bytes);
+        }
+        self.progress.begun = true;
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Some(End::Stopped),
@@ -262,6 +272,10 @@ impl Exchange<'_> {
         &mut self,
         headers: &HeaderMap,
     ) -> Result<Option<String>, Failure> {
+        if !headers::session_id_is_fine(headers) {
+            let error = "server sent a session id that is none";
+            return Err(Failure::new(Status::MalformedReply, error));
+        }
         let id = headers.get(headers::SESSION_ID);
         let (Some(id), Method::Initialize, Some(asked)) = (id, &self.call.method, &self.asked)
         else {
@@ -317,6 +331,13 @@ impl Exchange<'_> {
 /// Whether these bytes are a message, or several.
 pub(crate) fn is_frame(bytes: &[u8]) -> bool {
     !bytes.is_empty() && mcp::parse(bytes, &mcp::Limits::for_replies()).is_ok()
+}
+
+/// An event that was not the first of its stream, and would be now because those before it are withheld.
+/// A byte order mark in front of it made its first line nothing; at the start of a stream, clients
+/// would leave the mark out and read the line (WHATWG HTML 9.2.6).
+fn after_the_start(bytes: Bytes) -> Bytes {
+    if bytes.starts_with(b"\xef\xbb\xbf") { Bytes::from([b":\n", &*bytes].concat()) } else { bytes }
 }
 
 /// The head of an answer that the gateway itself streams.

@@ -1,10 +1,10 @@
 //! A streamed answer, message by message: server-sent events of an HTTP server, or lines of a local
 //! program. Each item carries the bytes to pass on and, where there is one, the message in them.
 
+use crate::upstream::lanes::ServerBody;
 use crate::upstream::lines::Lines;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use mcp::sse::{SseContent, SseParser};
 
 /// Where a streamed answer comes from.
@@ -19,7 +19,7 @@ pub(crate) enum Source {
 /// line has come.
 #[derive(Debug)]
 pub(crate) struct Events {
-    body: Incoming,
+    body: ServerBody,
     parser: SseParser,
     /// Set when the body has ended and `rest` is still to be passed on.
     rest: Option<Bytes>,
@@ -47,7 +47,7 @@ pub(crate) enum Broken {
 }
 
 impl Source {
-    pub(crate) fn events(body: Incoming, event_bytes_max: usize) -> Self {
+    pub(crate) fn events(body: ServerBody, event_bytes_max: usize) -> Self {
         let parser = SseParser::new(event_bytes_max);
         Self::Events(Box::new(Events { body, parser, rest: None, ended: false }))
     }

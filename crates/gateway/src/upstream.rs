@@ -4,6 +4,7 @@
 pub(crate) mod bridge;
 pub(crate) mod conversation;
 pub(crate) mod http;
+pub(crate) mod lanes;
 pub(crate) mod lines;
 pub(crate) mod process;
 pub(crate) mod splice;

@@ -3,22 +3,40 @@
 use crate::error::Error;
 use note::Signer;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// Bytes that are wiped when they are no longer used.
+pub type Secret = Zeroizing<Vec<u8>>;
 
 /// Reads the private key in a file that nobody but its owner may use.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Permissions`], [`Error::Content`].
 pub fn read(path: &Path) -> Result<Signer, Error> {
-    let failed = |source| Error::File { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    check_permissions(path, &file)?;
     let mut text = Zeroizing::new(String::new());
+    let file = open_private(path)?;
+    let failed = |source| Error::File { path: path.to_owned(), source };
     file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     let signer = Signer::from_text(text.trim_end_matches('\n'));
     signer.map_err(|source| Error::Content { path: path.to_owned(), source })
+}
+
+/// Reads a file with a secret of another kind, such as a TLS key: at most `bytes_max` bytes, and only
+/// when nobody but its owner may use it.
+///
+/// # Errors
+/// [`Error::File`], also when it is longer; [`Error::Permissions`].
+pub fn read_private(path: &Path, bytes_max: u64) -> Result<Secret, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = open_private(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
+    let read = u64::try_from(read.map_err(failed)?).unwrap_or(u64::MAX);
+    if bytes_max < read {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")));
+    }
+    Ok(bytes)
 }
 
 /// Writes a private key line to a new file that only its owner may use.
@@ -35,6 +53,13 @@ pub fn write(path: &Path, line: &str) -> Result<(), Error> {
     file.write_all(line.as_bytes()).map_err(failed)?;
     file.write_all(b"\n").map_err(failed)?;
     file.sync_all().map_err(failed)
+}
+
+fn open_private(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    check_permissions(path, &file)?;
+    Ok(file)
 }
 
 /// The permissions of the open file itself, so that it cannot be changed for
@@ -60,7 +85,7 @@ const KEY_BYTES_MAX: u64 = 8 << 10;
 
 #[cfg(test)]
 mod tests {
-    use super::{read, write};
+    use super::{read, read_private, write};
     use crate::error::Error;
     use note::Signer;
     use std::fs;
@@ -91,6 +116,15 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         read(&path).unwrap();
+    }
+
+    #[test]
+    fn other_secrets_have_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tls.key");
+        write(&path, "secret").unwrap();
+        assert_eq!(*read_private(&path, 7).unwrap(), b"secret\n");
+        assert!(matches!(read_private(&path, 6), Err(Error::File { .. })));
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod token;
 mod uri;
 
 pub use error::Error;
-pub use file::{read, write};
+pub use file::{Secret, read, read_private, write};
 pub use source::{Source, generate_in_token, load};
 pub use uri::Uri;

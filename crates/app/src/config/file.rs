@@ -1,6 +1,7 @@
 //! The configuration file as it is written: one structure per table, everything optional, nothing
 //! believed. `config.rs` turns it into checked values.
 
+use super::tls::{GatewayTls, ServerTls};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(crate) struct Gateway {
     pub(crate) answers: Option<String>,
     /// Whether results carry the receipt of their call in `_meta`. Default: false.
     pub(crate) receipts: bool,
+    /// TLS towards clients. Default: none.
+    pub(crate) tls: Option<GatewayTls>,
 }
 
 /// `[server]`, or `[[server]]` for each of several: an MCP server behind the gateway. Either `url` or
@@ -62,6 +65,8 @@ pub(crate) struct Server {
     pub(crate) directory: Option<PathBuf>,
     /// What becomes of the local server's standard error: `discard` or `inherit`. Default: `discard`.
     pub(crate) stderr: Option<String>,
+    /// TLS towards an `https` server.
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// `[log]`: the audit log.
@@ -197,12 +202,20 @@ pub(crate) struct Policy {
 pub(crate) struct Limits {
     /// Open client connections. Default: 10000.
     pub(crate) connections_max: Option<usize>,
+    /// Requests open at once on one connection of HTTP/2. Default: 100.
+    pub(crate) streams_max: Option<usize>,
+    /// TLS handshakes in progress. Default: 1000.
+    pub(crate) handshakes_max: Option<usize>,
     /// Calls in progress. Default: 20000.
     pub(crate) calls_max: Option<usize>,
     /// Bytes of one request. Default: 4194304 (4 MiB).
     pub(crate) request_bytes_max: Option<usize>,
     /// Bytes of one JSON answer, event or line from the server. Default: 16777216 (16 MiB).
     pub(crate) reply_bytes_max: Option<usize>,
+    /// Milliseconds for a client to end its TLS handshake. Default: 10000.
+    pub(crate) handshake_timeout_ms: Option<u64>,
+    /// Milliseconds without an open request after which a connection of HTTP/2 is closed. Default: 60000.
+    pub(crate) idle_timeout_ms: Option<u64>,
     /// Milliseconds for a client to send the head of a request. Default: 10000.
     pub(crate) head_timeout_ms: Option<u64>,
     /// Milliseconds for a client to send the body of a request. Default: 30000.

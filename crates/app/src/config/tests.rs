@@ -119,3 +119,46 @@ fn several_servers_each_have_a_name_of_their_own() {
         ]
     );
 }
+
+#[test]
+fn tls_names_files_and_changes_the_hosts_that_are_served() {
+    let text = SMALL
+        .replace("[server]", "[gateway.tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"\n[server]");
+    let config = parse(&text).unwrap();
+    let pair = config.tls.listener.unwrap();
+    assert_eq!(pair.certificate, Path::new("/etc/cs/c.pem"));
+    assert_eq!(pair.key, Path::new("/k.pem"));
+    assert!(config.tls.servers.is_empty());
+    let listening = |address: &str, text: &str| {
+        let listen = format!("[gateway]\nlisten = \"{address}\"");
+        parse(&text.replace("[gateway]\n", &format!("{listen}\n"))).unwrap().listener.allowed_hosts
+    };
+    assert_eq!(listening("10.0.0.1:443", &text), ["10.0.0.1:443", "10.0.0.1"]);
+    assert_eq!(listening("10.0.0.1:443", SMALL), ["10.0.0.1:443"]);
+    let own = ["[::1]:80", "localhost:80", "[::1]", "localhost"];
+    assert_eq!(listening("[::1]:80", SMALL), own);
+}
+
+#[test]
+fn tls_of_a_server_needs_https_and_whole_pairs() {
+    let with = |tls: &str, url: &str| {
+        parse(
+            &SMALL
+                .replace("[identity]", &format!("[server.tls]\n{tls}\n[identity]"))
+                .replace("http://127.0.0.1:1/mcp", url),
+        )
+    };
+    let config = with("roots = \"ca.pem\"", "https://127.0.0.1:1/mcp").unwrap();
+    let crm = &config.tls.servers["crm"];
+    assert_eq!(crm.roots.as_deref(), Some(Path::new("/etc/cs/ca.pem")));
+    assert_eq!(crm.pair, None);
+    for (tls, url, expected) in [
+        ("roots = \"ca.pem\"", "http://127.0.0.1:1/mcp", "`https` URL"),
+        ("key = \"k.pem\"", "https://127.0.0.1:1/mcp", "no `certificate`"),
+        ("certificate = \"k.pem\"", "https://127.0.0.1:1/mcp", "no `key`"),
+        ("root = \"ca.pem\"", "https://127.0.0.1:1/mcp", "unknown field `root`"),
+    ] {
+        let mistakes = with(tls, url).unwrap_err();
+        assert!(mistakes.iter().any(|m| m.contains(expected)), "{expected}: {mistakes:?}");
+    }
+}

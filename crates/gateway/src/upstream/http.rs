@@ -2,21 +2,18 @@
 
 use crate::config::Limits;
 use crate::proof::{Proof, Unproven};
+use crate::tls::ServerTls;
+use crate::upstream::lanes::{Lanes, ServerBody};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
 use url::Url;
 
-/// A pool of connections to one Streamable HTTP endpoint.
-#[derive(Debug, Clone)]
+/// The connections to one Streamable HTTP endpoint.
+#[derive(Debug)]
 pub(crate) struct HttpUpstream {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    lanes: Lanes,
     uri: Uri,
     reply_timeout: Duration,
 }
@@ -61,25 +58,11 @@ pub struct BadUpstream {
 
 impl HttpUpstream {
     /// An upstream at `url`; connects when first used.
-    pub(crate) fn new(url: &Url, limits: &Limits) -> Result<Self, BadUpstream> {
+    pub(crate) fn new(url: &Url, tls: &ServerTls, limits: &Limits) -> Result<Self, BadUpstream> {
         let bad = |reason: String| BadUpstream { url: url.to_string(), reason };
         let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("{e}")))?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(limits.connect_timeout));
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(provider)
-            .map_err(|e| bad(format!("{e}")))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(hyper_util::rt::TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build(connector);
-        Ok(Self { client, uri, reply_timeout: limits.reply_timeout })
+        let lanes = Lanes::new(tls, limits.connect_timeout).map_err(|e| bad(format!("{e}")))?;
+        Ok(Self { lanes, uri, reply_timeout: limits.reply_timeout })
     }
 
     /// Sends one request. Demands the proofs that it was permitted and is durably on record.
@@ -87,7 +70,7 @@ impl HttpUpstream {
         &self,
         proof: Proof<'_>,
         outbound: Outbound,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<ServerBody>, SendError> {
         proof.check()?;
         self.exchange(outbound).await
     }
@@ -97,13 +80,16 @@ impl HttpUpstream {
         self.exchange(Outbound { method: Method::POST, headers, body }).await.map(|_| ())
     }
 
-    async fn exchange(&self, outbound: Outbound) -> Result<Response<Incoming>, SendError> {
+    async fn exchange(&self, outbound: Outbound) -> Result<Response<ServerBody>, SendError> {
         let mut request = Request::new(Full::new(outbound.body));
         *request.method_mut() = outbound.method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = outbound.headers;
-        match tokio::time::timeout(self.reply_timeout, self.client.request(request)).await {
+        match tokio::time::timeout(self.reply_timeout, self.lanes.request(request)).await {
             Err(_) => Err(SendError::TimedOut(self.reply_timeout)),
+            Ok(Ok(response)) if response.status().is_informational() => {
+                Err(SendError::Broken("it switched protocols, which nobody asked for".to_owned()))
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(SendError::Unreachable(root(&error))),
             Ok(Err(error)) => Err(SendError::Broken(root(&error))),

@@ -3,12 +3,14 @@
 
 use crate::within;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,7 +30,7 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     body: Incoming,
     buffer: BytesMut,
-    _connection: AbortOnDropHandle<()>,
+    _connection: Option<AbortOnDropHandle<()>>,
 }
 
 /// How a body ended.
@@ -60,7 +62,7 @@ impl Ask {
 
     /// With this header, beside one of the same name.
     pub(crate) fn another(mut self, name: &str, value: &str) -> Self {
-        self.headers.append(named(name), HeaderValue::from_str(value).unwrap());
+        self.headers.append(named(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         self
     }
 
@@ -85,32 +87,85 @@ impl Ask {
     /// As [`Ask::send`]; `None` when the connection broke before an answer began.
     pub(crate) async fn try_send(self, address: SocketAddr) -> Option<Reply> {
         let stream = TcpStream::connect(address).await.unwrap();
+        self.over_http1(stream, address).await
+    }
+
+    /// Sends it as HTTP/1.1 over a connection of its own.
+    pub(crate) async fn over_http1<I>(self, io: I, address: SocketAddr) -> Option<Reply>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             // How a connection ends is seen in the body.
             connection.await.ok();
         }));
-        let mut request = Request::new(Full::new(self.body));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.path.parse().unwrap();
-        *request.headers_mut() = self.headers;
+        let mut request = self.request();
         if !request.headers().contains_key("host") {
             let host = HeaderValue::from_str(&address.to_string()).unwrap();
             request.headers_mut().insert("host", host);
         }
-        let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
-        Some(Reply {
+        let response = sender.send_request(request).await.ok()?;
+        Some(Reply::new(response, Some(connection)))
+    }
+
+    fn request(self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.path.parse().unwrap();
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// A connection of HTTP/2, for any number of requests.
+#[derive(Debug)]
+pub(crate) struct Http2 {
+    sender: http2::SendRequest<Full<Bytes>>,
+    connection: AbortOnDropHandle<()>,
+}
+
+impl Http2 {
+    pub(crate) async fn over<I>(io: I) -> Self
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+            // How a connection ends is seen in the answers.
+            connection.await.ok();
+        }));
+        Self { sender, connection }
+    }
+
+    /// Sends a request to this authority.
+    pub(crate) async fn send(&self, ask: Ask, authority: &str) -> Option<Reply> {
+        let path = format!("http://{authority}{}", ask.path);
+        let request = Ask { path, ..ask }.request();
+        let response = within("an answer begins", self.sender.clone().send_request(request)).await;
+        Some(Reply::new(response.ok()?, None))
+    }
+
+    /// Waits until the other side closes the connection.
+    pub(crate) async fn closed(self) {
+        within("the connection closes", self.connection).await.unwrap();
+    }
+}
+
+impl Reply {
+    fn new(response: Response<Incoming>, connection: Option<AbortOnDropHandle<()>>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body,
             buffer: BytesMut::new(),
             _connection: connection,
-        })
+        }
     }
-}
 
-impl Reply {
     /// The rest of the body, which ends in order.
     pub(crate) async fn bytes(mut self) -> Bytes {
         assert_eq!(self.rest().await, End::Orderly);

@@ -7,6 +7,7 @@ use crate::upstream::Upstream;
 use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
+use gateway::tls::{ListenerTls, ServerTls};
 use gateway::{Beside, Gateway, Parts};
 use identity::dev::TokenIssuer;
 use identity::{Config, ProviderConfig, Verifier};
@@ -31,6 +32,7 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) answers: AnswerDurability,
     pub(crate) origins: Vec<String>,
+    pub(crate) tls: Option<ListenerTls>,
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) free_bytes_min: u64,
     /// A disk in memory instead of a directory.
@@ -58,7 +60,7 @@ impl Plan {
 
     pub(crate) fn at(address: SocketAddr) -> Self {
         let url = format!("http://{address}/mcp").parse().unwrap();
-        Self::in_front_of(Server::Http { url })
+        Self::in_front_of(Server::Http { url, tls: ServerTls::default() })
     }
 
     /// In front of a program for `/bin/sh`.
@@ -73,6 +75,7 @@ impl Plan {
             limits: Limits::default(),
             answers: AnswerDurability::BeforeRelease,
             origins: Vec::new(),
+            tls: None,
             beside: None,
             free_bytes_min: 0,
             memory: None,
@@ -108,6 +111,7 @@ impl Plan {
                 path: "/mcp".to_owned(),
                 allowed_hosts: vec![address.to_string()],
                 allowed_origins: self.origins,
+                tls: self.tls,
             },
             limits: self.limits,
             answers: self.answers,

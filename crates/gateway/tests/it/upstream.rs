@@ -3,26 +3,31 @@
 use crate::messages::event;
 use crate::within;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::Value;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    pub(crate) version: Version,
+    /// The name in the certificate that the gateway showed.
+    pub(crate) shown: Option<Vec<u8>>,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -63,7 +68,16 @@ impl Upstream {
     pub(crate) async fn start<F, A>(answer: F) -> Self
     where
         F: Fn(Seen) -> A + Clone + Send + Sync + 'static,
-        A: Future<Output = Option<Answer>> + Send,
+        A: Future<Output = Option<Answer>> + Send + 'static,
+    {
+        Self::serving(None, answer).await
+    }
+
+    /// The same over TLS, when there is any; HTTP/2 or HTTP/1.1 as agreed or as it begins.
+    pub(crate) async fn serving<F, A>(tls: Option<TlsAcceptor>, answer: F) -> Self
+    where
+        F: Fn(Seen) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Option<Answer>> + Send + 'static,
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -73,21 +87,14 @@ impl Upstream {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (answer, record) = (answer.clone(), Arc::clone(&record));
+                let (answer, record, tls) = (answer.clone(), Arc::clone(&record), tls.clone());
                 connections.spawn(async move {
-                    let service = service_fn(move |request| {
-                        let (answer, record) = (answer.clone(), Arc::clone(&record));
-                        async move {
-                            let seen = Seen::read(request).await;
-                            record.lock().unwrap().push(seen.clone());
-                            answer(seen).await.ok_or(Broken)
-                        }
-                    });
-                    // The other side may go away at any time.
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
-                        .ok();
+                    let Some(tls) = tls else { return serve(stream, None, answer, record).await };
+                    // A client that does not trust us goes away.
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let shown = shown.and_then(|chain| Some(chain.first()?.to_vec()));
+                    serve(stream, shown, answer, record).await;
                 });
             }
         });
@@ -96,8 +103,13 @@ impl Upstream {
 
     /// A server that hands every request to the test.
     pub(crate) async fn held() -> (Self, Waiting) {
+        Self::held_behind(None).await
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn held_behind(tls: Option<TlsAcceptor>) -> (Self, Waiting) {
         let (requests, waiting) = mpsc::channel(16);
-        let upstream = Self::start(move |seen| {
+        let upstream = Self::serving(tls, move |seen| {
             let requests = requests.clone();
             async move {
                 let (answer, answered) = oneshot::channel();
@@ -146,11 +158,31 @@ impl Upstream {
     }
 }
 
+async fn serve<I, F, A>(io: I, shown: Option<Vec<u8>>, answer: F, record: Arc<Mutex<Vec<Seen>>>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Seen) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Option<Answer>> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (answer, record, shown) = (answer.clone(), Arc::clone(&record), shown.clone());
+        async move {
+            let seen = Seen::read(request, shown).await;
+            record.lock().unwrap().push(seen.clone());
+            answer(seen).await.ok_or(Broken)
+        }
+    });
+    // The other side may go away at any time.
+    let builder = auto::Builder::new(TokioExecutor::new());
+    builder.serve_connection(TokioIo::new(io), service).await.ok();
+}
+
 impl Seen {
-    async fn read(request: Request<Incoming>) -> Self {
+    async fn read(request: Request<Incoming>, shown: Option<Vec<u8>>) -> Self {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
-        Self { method: parts.method, headers: parts.headers, body }
+        let (method, headers, version) = (parts.method, parts.headers, parts.version);
+        Self { version, shown, method, headers, body }
     }
 
     /// The method of the message, when there is one.

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A wrapped program and its client's end of the pipes.
-struct Wrapped {
+pub(crate) struct Wrapped {
     /// `None` when the client has closed its side.
     input: Option<DuplexStream>,
     output: BufReader<DuplexStream>,
@@ -31,7 +31,7 @@ struct Wrapped {
 }
 
 impl Wrapped {
-    fn start(script: &str) -> Self {
+    pub(crate) fn start(script: &str) -> Self {
         Self::start_with(script, Limits::default())
     }
 
@@ -63,11 +63,11 @@ impl Wrapped {
         Self { input: Some(input), output, stop, running, log, recorder, directory }
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         self.input.as_mut().unwrap().write_all(text.as_bytes()).await.unwrap();
     }
 
-    async fn hear(&mut self) -> String {
+    pub(crate) async fn hear(&mut self) -> String {
         let mut line = String::new();
         within("a line comes", self.output.read_line(&mut line)).await.unwrap();
         line
@@ -86,7 +86,7 @@ impl Wrapped {
     }
 
     /// The client closes its side; how it ended, what came last, and the trail.
-    async fn close(mut self) -> (WrapEnd, String, Trail) {
+    pub(crate) async fn close(mut self) -> (WrapEnd, String, Trail) {
         self.input = None;
         self.end().await
     }
