@@ -194,19 +194,33 @@ impl Checker<'_> {
                 None
             }
             (None, None) => None,
-            (Some(url), None) => match url.parse::<url::Url>() {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-                    if !url.username().is_empty() || url.password().is_some() {
-                        self.wrong(&format!("{path}.url"), "must not hold credentials");
-                    }
-                    Some(Server::Http { url, tls: ServerTls::default() })
+            (Some(url), None) => self.remote(path, server, url),
+            (None, Some(command)) => {
+                if server.transport.is_some() {
+                    self.wrong(&format!("{path}.transport"), "goes with `url` only");
                 }
-                _ => {
-                    self.wrong(&format!("{path}.url"), "must be an `http` or `https` URL");
-                    None
-                }
-            },
-            (None, Some(command)) => self.command(path, server, command).map(Server::Stdio),
+                self.command(path, server, command).map(Server::Stdio)
+            }
+        }
+    }
+
+    fn remote(&mut self, path: &str, server: &file::Server, url: &str) -> Option<Server> {
+        let url = url.parse::<url::Url>().ok();
+        let Some(url) = url.filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+        else {
+            self.wrong(&format!("{path}.url"), "must be an `http` or `https` URL");
+            return None;
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            self.wrong(&format!("{path}.url"), "must not hold credentials");
+        }
+        match server.transport.as_deref() {
+            None | Some("streamable-http") => Some(Server::Http { url, tls: ServerTls::default() }),
+            Some("sse") => Some(Server::Sse { url }),
+            Some(_) => {
+                self.wrong(&format!("{path}.transport"), "must be `streamable-http` or `sse`");
+                None
+            }
         }
     }
 

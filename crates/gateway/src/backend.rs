@@ -5,9 +5,11 @@ use crate::array;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
+use crate::event_stream::Streams;
 use crate::inbound::Inbound;
 use crate::pipeline::{Admitted, Pipeline, Received};
 use crate::refusal::{Refusal, json_response};
+use crate::session::handle_digest;
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -32,6 +34,8 @@ pub(crate) struct Backend {
     pub(crate) pipeline: Pipeline,
     pub(crate) upstream: Upstream,
     pub(crate) stops: Stops,
+    /// Clients of HTTP+SSE.
+    pub(crate) streams: Streams,
     /// Every exchange in progress, of every backend of the gateway.
     pub(crate) exchanges: TaskTracker,
 }
@@ -44,7 +48,6 @@ impl Backend {
 
     /// Starts the exchange in a task of its own and waits for the head of its answer. When the client
     /// goes away, this future is dropped and the exchange learns it from its closed channel.
-    #[expect(dead_code, reason = "for the adapters, which ask in process")]
     pub(crate) async fn ask(self: &Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
         let (head, answer) = oneshot::channel();
         let backend = Arc::clone(self);
@@ -94,6 +97,13 @@ impl Backend {
             self.pipeline.end_session(&session).await;
         }
         self.end_idle_programs(Duration::ZERO, now).await;
+    }
+
+    /// Ends one session.
+    pub(crate) async fn close_session(&self, id: &[u8]) {
+        if let Some(session) = self.pipeline.sessions.close(&handle_digest(id)) {
+            self.pipeline.end_session(&session).await;
+        }
     }
 
     async fn end_idle_programs(&self, idle: Duration, now: Instant) {
@@ -147,7 +157,7 @@ pub(crate) fn stopping() -> Response<ReplyBody> {
     json_response(StatusCode::SERVICE_UNAVAILABLE, Bytes::from(message))
 }
 
-fn method_not_allowed() -> Response<ReplyBody> {
+pub(crate) fn method_not_allowed() -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));

@@ -14,7 +14,6 @@ use crate::relay::{Failure, event_stream_head, is_frame};
 use crate::session::Session;
 use crate::source::Source;
 use crate::upstream::Upstream;
-use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
 use crate::upstream::lines::Lines;
@@ -74,13 +73,14 @@ impl Backend {
                 // The largest futures of the gateway; kept out of those around them.
                 Box::pin(exchange.over_http(http, outbound, client)).await;
             }
-            Upstream::Stdio(bridge) if method == HttpMethod::POST => {
-                Box::pin(exchange.over_stdio(bridge, received.raw, client)).await;
+            Upstream::Sse(_) if exchange.call.is_modern() => exchange.send_back(client).await,
+            Upstream::Stdio(_) | Upstream::Sse(_) if method == HttpMethod::POST => {
+                Box::pin(exchange.over_conversation(received.raw, client)).await;
             }
-            Upstream::Stdio(_) if method == HttpMethod::GET => {
+            Upstream::Stdio(_) | Upstream::Sse(_) if method == HttpMethod::GET => {
                 Box::pin(exchange.listen(client)).await;
             }
-            Upstream::Stdio(_) => exchange.close(client).await,
+            Upstream::Stdio(_) | Upstream::Sse(_) => exchange.close(client).await,
         }
     }
 
@@ -120,11 +120,11 @@ impl Backend {
         };
         let http = match (&self.upstream, &session.program) {
             (Upstream::Http(http), _) => http,
-            (Upstream::Stdio(_), Some(program)) => {
+            (Upstream::Stdio(_) | Upstream::Sse(_), Some(program)) => {
                 program.send(asked.proof(), received.raw).await?;
                 return Ok(empty(StatusCode::ACCEPTED));
             }
-            (Upstream::Stdio(_), None) => {
+            (Upstream::Stdio(_) | Upstream::Sse(_), None) => {
                 return Err(SendError::Unreachable("the session has no program".to_owned()));
             }
         };
@@ -182,8 +182,14 @@ impl Exchange<'_> {
         }
     }
 
-    async fn over_stdio(mut self, bridge: &Bridge, raw: Bytes, client: ClientEnd) {
-        let program = match self.program(bridge) {
+    async fn over_conversation(mut self, raw: Bytes, mut client: ClientEnd) {
+        let program = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.stopped(client).await,
+            () = client.gone() => return self.finish(End::Gone).await,
+            program = self.program() => program,
+        };
+        let program = match program {
             Ok(program) => program,
             Err(error) => return self.fail(client, &Failure::from(&error)).await,
         };
@@ -225,8 +231,25 @@ impl Exchange<'_> {
         self.finish(end).await;
     }
 
-    /// The program for this call: the session's, a new one for a new session, or the caller's.
-    fn program(&self, bridge: &Bridge) -> Result<Arc<Conversation>, SendError> {
+    /// A server of 2024-11-05 knows no stateless requests: a 400 whose error is none of 2026-07-28 tells
+    /// the client to begin with `initialize` (versioning, "Backward Compatibility").
+    async fn send_back(mut self, client: ClientEnd) {
+        let Some(asked) = self.take_asked() else { return };
+        let code = mcp::code::METHOD_NOT_FOUND;
+        let ending = Ending {
+            code: Some(code),
+            http_status: Some(StatusCode::BAD_REQUEST.as_u16()),
+            ..Ending::new(Status::ProtocolError)
+        };
+        self.pipeline.ended(&asked, &ending).await;
+        let detail = Detail { call: asked.call, reason: "upstream.legacy" };
+        let text = "this server has sessions only: send `initialize` first";
+        let message = error_message(self.call.id.as_ref(), code, text, &detail);
+        client.answer(json_response(StatusCode::BAD_REQUEST, message));
+    }
+
+    /// The conversation for this call: the session's, a new one for a new session, or the caller's.
+    async fn program(&self) -> Result<Arc<Conversation>, SendError> {
         let Some(asked) = &self.asked else {
             return Err(SendError::Unreachable("the call is over".to_owned()));
         };
@@ -235,11 +258,16 @@ impl Exchange<'_> {
                 .program
                 .clone()
                 .ok_or_else(|| SendError::Unreachable("the session has no program".to_owned())),
-            (None, Method::Initialize) => bridge.start(),
-            (None, _) if self.call.is_modern() => bridge.shared(&asked.owner),
-            (None, _) => Err(SendError::Unreachable(
-                "there is no session: send `initialize` first".to_owned(),
-            )),
+            (None, Method::Initialize) => match self.upstream {
+                Upstream::Stdio(bridge) => bridge.start(),
+                Upstream::Sse(server) => Conversation::connect(server, asked.proof()).await,
+                Upstream::Http(_) => Err(no_session()),
+            },
+            (None, _) if self.call.is_modern() => match self.upstream {
+                Upstream::Stdio(bridge) => bridge.shared(&asked.owner),
+                Upstream::Sse(_) | Upstream::Http(_) => Err(no_session()),
+            },
+            (None, _) => Err(no_session()),
         }
     }
 
@@ -338,6 +366,10 @@ impl Exchange<'_> {
     }
 }
 
+fn no_session() -> SendError {
+    SendError::Unreachable("there is no session: send `initialize` first".to_owned())
+}
+
 /// Headers for messages that the gateway itself may have to send: only sessions know such messages.
 fn own_headers(call: &Call, in_session: bool, request: &HeaderMap) -> HeaderMap {
     if in_session || matches!(call.method, Method::Initialize) {
@@ -358,7 +390,7 @@ fn modern_status(call: &Call, code: i64) -> StatusCode {
 }
 
 /// 128 random bits: session ids must not be guessable (MCP security best practices).
-fn new_session_id() -> Result<HeaderValue, Failure> {
+pub(crate) fn new_session_id() -> Result<HeaderValue, Failure> {
     let mut random = [0_u8; 16];
     let failed = || Failure::new(Status::Unknown, "no random numbers for a session id");
     rand::fill(&mut random).map_err(|_| failed())?;

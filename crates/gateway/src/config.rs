@@ -109,6 +109,11 @@ pub enum Server {
         /// TLS towards it, with `https`.
         tls: ServerTls,
     },
+    /// A server of HTTP+SSE, the transport of the revision 2024-11-05.
+    Sse {
+        /// Where its stream of events is.
+        url: Url,
+    },
     /// A local program that speaks MCP on standard input and output.
     Stdio(Command),
 }

@@ -212,7 +212,7 @@ impl Exchange<'_> {
                 () = self.stop.cancelled() => return Pass::Withhold,
                 sent = http.send_own(self.headers.clone(), answer) => sent,
             },
-            Upstream::Stdio(_) => session.send_own(answer).await,
+            Upstream::Stdio(_) | Upstream::Sse(_) => session.send_own(answer).await,
         };
         if let Err(error) = sent {
             tracing::warn!(%error, "server could not be told that its call was refused");

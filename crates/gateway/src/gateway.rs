@@ -3,6 +3,7 @@
 use crate::backend::{Backend, Stops};
 use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
+use crate::event_stream::Streams;
 use crate::pipeline::Pipeline;
 use crate::session::Sessions;
 use crate::table::Table;
@@ -10,6 +11,7 @@ use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
 use crate::withheld::Strays;
+use crate::upstream::sse::SseUpstream;
 use arc_swap::ArcSwap;
 use audit::Recorder;
 use identity::Verifier;
@@ -146,6 +148,10 @@ fn backend(
     let limits = parts.limits.clone();
     let upstream = match &server.server {
         Server::Http { url, tls } => Upstream::Http(HttpUpstream::new(url, tls, &limits)?),
+        Server::Sse { url } => {
+            let strays = Strays::new(&parts.recorder, &server.name, None);
+            Upstream::Sse(SseUpstream::new(url, &limits, strays)?)
+        }
         Server::Stdio(command) => Upstream::Stdio(Bridge::new(
             command.clone(),
             limits.reply_bytes_max,
@@ -166,6 +172,7 @@ fn backend(
             receipts: parts.receipts,
         },
         upstream,
+        streams: Streams::default(),
         stops: stops.clone(),
         exchanges: exchanges.clone(),
     })

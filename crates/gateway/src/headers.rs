@@ -48,7 +48,7 @@ const NEVER_TO_CLIENT: [HeaderName; 5] = [
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// Where to resume an event stream (2025-11-25 transports, "Resumability and Redelivery").
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The headers of a client request as they go upstream. `session` tells whether the session header is
 /// meaningful; requests of stateless revisions lose it, so that it cannot smuggle a session that was

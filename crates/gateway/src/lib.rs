@@ -11,6 +11,8 @@ mod carry;
 mod client;
 pub mod config;
 mod connection;
+mod delegate;
+mod event_stream;
 mod exchange;
 mod gateway;
 mod headers;

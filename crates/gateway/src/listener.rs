@@ -2,7 +2,7 @@
 //! a client that goes away is an event and never a lost record.
 
 use crate::asked::Origin;
-use crate::backend::{Backend, stopping};
+use crate::backend::stopping;
 use crate::body::ReplyBody;
 use crate::client::ClientEnd;
 use crate::connection::{self, Protocol};
@@ -132,14 +132,15 @@ pub(crate) async fn answer(
     origin: Origin,
     slot: OwnedSemaphorePermit,
 ) -> Response<ReplyBody> {
-    let Route::Backend(backend) = gateway.table.load().route(request.uri().path()) else {
+    let route = gateway.table.load().route(request.uri().path());
+    if matches!(route, Route::Nowhere) {
         return elsewhere(&gateway, request).await;
-    };
+    }
     let (head, answer) = oneshot::channel();
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
     exchanges.spawn(async move {
-        gateway.exchange(&backend, request, origin, client).await;
+        gateway.exchange(route, request, origin, client).await;
         drop(slot);
     });
     answer.await.unwrap_or_else(|_| stopping())
@@ -166,12 +167,22 @@ async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<Re
     response
 }
 
+/// The session that a message of HTTP+SSE names: `sessionId` in the query, once.
+fn stream_session(uri: &Uri) -> Option<Vec<u8>> {
+    let query = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    let mut ids = query.filter(|(name, _)| name == "sessionId");
+    match (ids.next(), ids.next()) {
+        (Some((_, id)), None) => Some(id.into_owned().into_bytes()),
+        _ => None,
+    }
+}
+
 impl Gateway {
     /// One exchange over HTTP: what concerns the connection is checked here, what concerns the message by
     /// the backend.
     async fn exchange(
         &self,
-        backend: &Arc<Backend>,
+        route: Route,
         request: Request<Incoming>,
         origin: Origin,
         client: ClientEnd,
@@ -198,7 +209,16 @@ impl Gateway {
             Ok(body) => inbound.body = body,
             Err(cause) => return self.refuse(cause, inbound, client).await,
         }
-        backend.serve(inbound, client).await;
+        match route {
+            Route::Backend(backend) => backend.serve(inbound, client).await,
+            Route::Stream(backend, endpoint) => {
+                backend.serve_stream(inbound, &endpoint, client).await;
+            }
+            Route::Messages(backend) => {
+                backend.take_message(inbound, stream_session(&uri), client).await;
+            }
+            Route::Nowhere => {}
+        }
         drop(slot);
     }
 

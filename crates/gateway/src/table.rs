@@ -8,6 +8,10 @@ use std::sync::Arc;
 pub(crate) enum Route {
     /// To one server.
     Backend(Arc<Backend>),
+    /// To one server, by HTTP+SSE: the stream, whose client sends to this path.
+    Stream(Arc<Backend>, String),
+    /// To one server, by HTTP+SSE: the messages of a client.
+    Messages(Arc<Backend>),
     /// To no server.
     Nowhere,
 }
@@ -28,11 +32,24 @@ impl Table {
 
     /// Where a request for this path goes.
     pub(crate) fn route(&self, path: &str) -> Route {
-        let found = match &*self.backends {
-            [only] if path == self.path => Some(only),
-            _ => server_of(path).and_then(|name| self.backends.iter().find(|b| b.name() == name)),
+        let (backend, before, last) = match &*self.backends {
+            [only] if path == self.path => return Route::Backend(Arc::clone(only)),
+            [only] if matches!(path, "/sse" | "/message") => (Some(only), "", path),
+            _ => match server_of(path) {
+                Some((name, before, last)) => {
+                    (self.backends.iter().find(|b| b.name() == name), before, last)
+                }
+                None => return Route::Nowhere,
+            },
         };
-        found.map_or(Route::Nowhere, |backend| Route::Backend(Arc::clone(backend)))
+        match (backend, last) {
+            (Some(backend), "/mcp") => Route::Backend(Arc::clone(backend)),
+            (Some(backend), "/sse") => {
+                Route::Stream(Arc::clone(backend), format!("{before}/message"))
+            }
+            (Some(backend), "/message") => Route::Messages(Arc::clone(backend)),
+            _ => Route::Nowhere,
+        }
     }
 
     /// The endpoints, for people who ask for another.
@@ -44,9 +61,11 @@ impl Table {
     }
 }
 
-/// The name in `/s/NAME/mcp`.
-fn server_of(path: &str) -> Option<&str> {
-    path.strip_prefix("/s/")?.strip_suffix("/mcp").filter(|name| !name.contains('/'))
+/// `NAME`, `/s/NAME` and `/mcp` of `/s/NAME/mcp`.
+fn server_of(path: &str) -> Option<(&str, &str, &str)> {
+    let (before, last) = path.split_at(path.rfind('/')?);
+    let name = before.strip_prefix("/s/").filter(|name| !name.contains('/'))?;
+    Some((name, before, last))
 }
 
 #[cfg(test)]
@@ -55,8 +74,8 @@ mod tests {
 
     #[test]
     fn the_path_names_the_server() {
-        assert_eq!(server_of("/s/crm-1/mcp"), Some("crm-1"));
-        for path in ["/s/crm", "/mcp", "/s/a/b/mcp", "/S/a/mcp", "/s/a/mcp/"] {
+        assert_eq!(server_of("/s/crm-1/mcp"), Some(("crm-1", "/s/crm-1", "/mcp")));
+        for path in ["/s/crm", "/mcp", "/s/a/b/mcp", "/S/a/mcp", "/s/a/mcp/", ""] {
             assert_eq!(server_of(path), None, "{path}");
         }
     }

@@ -1,4 +1,4 @@
-//! The server behind the gateway, over HTTP or as a local program. Everything that goes there needs
+//! The server behind the gateway, over HTTP, HTTP+SSE or as a local program. Everything that goes there needs
 //! the proofs of its call.
 
 pub(crate) mod bridge;
@@ -6,15 +6,19 @@ pub(crate) mod conversation;
 pub(crate) mod http;
 pub(crate) mod lanes;
 pub(crate) mod lines;
+mod peer;
 pub(crate) mod process;
 pub(crate) mod splice;
+pub(crate) mod sse;
 
 use self::bridge::Bridge;
 use self::http::HttpUpstream;
+use self::sse::SseUpstream;
 
 /// A closed set: a new transport is a new variant.
 #[derive(Debug)]
 pub(crate) enum Upstream {
     Http(HttpUpstream),
     Stdio(Bridge),
+    Sse(SseUpstream),
 }

@@ -52,8 +52,11 @@ pub(crate) struct Gateway {
 pub(crate) struct Server {
     /// Name of the server in events and policies. Required.
     pub(crate) name: Option<String>,
-    /// Address of a Streamable HTTP server.
+    /// Address of an HTTP server.
     pub(crate) url: Option<String>,
+    /// What is spoken there: `streamable-http`, or `sse` for the HTTP+SSE of 2024-11-05. Default:
+    /// `streamable-http`.
+    pub(crate) transport: Option<String>,
     /// Program and arguments of a local server.
     pub(crate) command: Option<Vec<String>>,
     /// Variables for the local server. Default: none.

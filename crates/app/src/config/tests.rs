@@ -162,3 +162,24 @@ fn tls_of_a_server_needs_https_and_whole_pairs() {
         assert!(mistakes.iter().any(|m| m.contains(expected)), "{expected}: {mistakes:?}");
     }
 }
+
+#[test]
+fn the_transport_of_a_server_can_be_chosen() {
+    let text = |line: &str| {
+        format!(
+            "[gateway]\nname = \"gw\"\n[server]\nname = \"old\"\n{line}\n[identity]\nallow_anonymous = true\n"
+        )
+    };
+    let sse = parse(&text("url = \"http://127.0.0.1:1/sse\"\ntransport = \"sse\"")).unwrap();
+    assert!(matches!(sse.servers[0].server, Server::Sse { .. }));
+    for (line, mistake) in [
+        (
+            "url = \"http://127.0.0.1:1/sse\"\ntransport = \"http\"",
+            "must be `streamable-http` or `sse`",
+        ),
+        ("command = [\"srv\"]\ntransport = \"sse\"", "goes with `url` only"),
+    ] {
+        let mistakes = parse(&text(line)).unwrap_err();
+        assert!(mistakes.iter().any(|m| m.contains(mistake)), "{mistakes:#?}");
+    }
+}

@@ -1,5 +1,5 @@
-//! One server program and everybody who talks to it: which line of its output belongs to which
-//! exchange. It routes; it judges nothing.
+//! One server program, or one connection to a server of HTTP+SSE, and everybody who talks to it: which
+//! of its messages belongs to which exchange. It routes; it judges nothing.
 //!
 //! Lines pass unchanged, except where clients that share a program use the same request id or
 //! progress token at the same time: the later one is given a number of its own on the way in, and
@@ -7,8 +7,10 @@
 
 use super::http::SendError;
 use super::lines::Lines;
-use super::process::{Input, Line, Process, SpawnError, read_line};
+use super::peer::Peer;
+use super::process::{Line, Process, SpawnError, read_line};
 use super::splice;
+use super::sse::{Spoken, SseUpstream};
 use crate::array;
 use crate::asked::Asked;
 use crate::call::Call;
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::io::BufReader;
 use tokio::process::ChildStdout;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// Lines that may wait for one exchange; an exchange that is slower is cut off, since others share
 /// the program.
@@ -35,16 +38,13 @@ const BACKLOG_MAX: usize = 256;
 /// exact as a JSON number everywhere.
 const OWN_IDS_FROM: i64 = 1 << 51;
 
-/// A running program and its routes.
+/// A running program or an open connection, and its routes.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    input: Mutex<Option<Input>>,
-    process: super::process::Shared,
+    peer: Peer,
     routes: Mutex<Routes>,
     /// What it says that concerns nobody.
     strays: Strays,
-    /// Free again when the program has ended.
-    slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 #[derive(Debug)]
@@ -82,17 +82,28 @@ impl Conversation {
     ) -> Result<Arc<Self>, SpawnError> {
         let mut process = Process::spawn(command)?;
         let output = process.take_output();
-        let conversation = Arc::new(Self {
-            input: Mutex::new(process.take_input()),
-            process: tokio::sync::Mutex::new(Some(process)),
-            routes: Mutex::new(Routes::new(Instant::now())),
-            strays,
-            slot: Mutex::new(Some(slot)),
-        });
+        let conversation = Self::with(Peer::program(process, slot), strays);
         if let Some(output) = output {
             tokio::spawn(read_output(Arc::clone(&conversation), output, line_bytes_max));
         }
         Ok(conversation)
+    }
+
+    /// Connects to a server of HTTP+SSE on behalf of a call and begins to read what it says.
+    pub(crate) async fn connect(
+        upstream: &SseUpstream,
+        proof: Proof<'_>,
+    ) -> Result<Arc<Self>, SendError> {
+        let (endpoint, spoken) = upstream.open(proof).await?;
+        let ended = CancellationToken::new();
+        let peer = Peer::Stream { endpoint, ended: ended.clone() };
+        let conversation = Self::with(peer, upstream.strays.another());
+        tokio::spawn(read_stream(Arc::clone(&conversation), spoken, ended));
+        Ok(conversation)
+    }
+
+    fn with(peer: Peer, strays: Strays) -> Arc<Self> {
+        Arc::new(Self { peer, routes: Mutex::new(Routes::new(Instant::now())), strays })
     }
 
     /// Sends a request; the lines that answer it come back.
@@ -103,26 +114,22 @@ impl Conversation {
         raw: Bytes,
     ) -> Result<Lines, SendError> {
         self.strays.settle();
-        let (lines, line) = self.open_route(call, raw)?;
-        self.send(asked.proof(), line).await?;
-        Ok(lines)
+        let Opened { queue, id, line } = self.routes().open(call, raw)?;
+        if let Err(error) = self.peer.send(asked.proof(), line).await {
+            self.routes().close(&id);
+            return Err(error);
+        }
+        Ok(Lines::new(queue, Arc::clone(self), Some(id)))
     }
 
     /// Sends a message that is owed no answer.
     pub(crate) async fn send(&self, proof: Proof<'_>, raw: Bytes) -> Result<(), SendError> {
-        let Some(input) = self.input() else {
-            return Err(SendError::Unreachable("server program has ended".to_owned()));
-        };
-        let line = proof.clear(one_line(&raw))?;
-        input.send(line).await.map_err(|e| SendError::Unreachable(e.to_string()))
+        self.peer.send(proof, raw).await
     }
 
-    /// Sends a message that the gateway itself wrote in answer to the program.
+    /// Sends a message that the gateway itself wrote in answer to the server.
     pub(crate) async fn send_own(&self, message: Bytes) -> Result<(), SendError> {
-        let Some(input) = self.input() else {
-            return Err(SendError::Unreachable("server program has ended".to_owned()));
-        };
-        input.send_own(message).await.map_err(|e| SendError::Unreachable(e.to_string()))
+        self.peer.send_own(message).await
     }
 
     /// Opens the stream of everything that belongs to no exchange; an earlier one ends.
@@ -170,28 +177,20 @@ impl Conversation {
         }
     }
 
-    /// Ends the program in an orderly way.
+    /// Ends the program in an orderly way, or closes the connection.
     pub(crate) async fn end(&self) {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(process) = self.process.lock().await.take() else { return };
-        match process.end().await {
-            Ok(status) => tracing::debug!(%status, "server program ended"),
-            Err(error) => tracing::warn!(%error, "server program could not be ended"),
-        }
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.peer.end().await;
     }
 
-    fn input(&self) -> Option<Input> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn deliver(&self, message: &Bytes) {
+        let delivered = self.routes().deliver(message);
+        if let Err(why) = delivered {
+            self.strays.withhold(why, message.len());
+        }
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open_route(self: &Arc<Self>, call: &Call, raw: Bytes) -> Result<(Lines, Bytes), SendError> {
-        let Opened { queue, id, line } = self.routes().open(call, raw)?;
-        Ok((Lines::new(queue, Arc::clone(self), Some(id)), line))
     }
 }
 
@@ -388,12 +387,7 @@ async fn read_output(
     loop {
         match read_line(&mut output, line_bytes_max).await {
             Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
-            Ok(Some(Line::Whole(line))) => {
-                let delivered = conversation.routes().deliver(&line);
-                if let Err(why) = delivered {
-                    conversation.strays.withhold(why, line.len());
-                }
-            }
+            Ok(Some(Line::Whole(line))) => conversation.deliver(&line),
             Ok(Some(Line::TooLong)) => {
                 conversation.strays.withhold(Withholding::TooLarge, line_bytes_max);
             }
@@ -406,14 +400,25 @@ async fn read_output(
     conversation.end().await;
 }
 
-/// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a
-/// space means the same.
-fn one_line(raw: &Bytes) -> Bytes {
-    let body = raw.trim_ascii_end();
-    if !body.iter().any(|b| matches!(b, b'\n' | b'\r')) {
-        return raw.slice_ref(body);
+/// As [`read_output`], for a stream of events; it ends with its session, which is not taken up again.
+async fn read_stream(
+    conversation: Arc<Conversation>,
+    mut spoken: Spoken,
+    ended: CancellationToken,
+) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = ended.cancelled() => break,
+            message = spoken.message() => message,
+        };
+        match message {
+            Some(message) => conversation.deliver(&message),
+            None => break,
+        }
     }
-    body.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
+    conversation.strays.settle();
+    conversation.routes().end();
 }
 
 #[cfg(test)]

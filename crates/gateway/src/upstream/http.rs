@@ -65,6 +65,11 @@ impl HttpUpstream {
         Ok(Self { lanes, uri, reply_timeout: limits.reply_timeout })
     }
 
+    /// The same server at another address of its origin.
+    pub(super) fn at(&self, uri: Uri) -> Self {
+        Self { uri, ..self.clone() }
+    }
+
     /// Sends one request. Demands the proofs that it was permitted and is durably on record.
     pub(crate) async fn send(
         &self,

@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     /// The name in the certificate that the gateway showed.
     pub(crate) shown: Option<Vec<u8>>,
     pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -181,8 +183,9 @@ impl Seen {
     async fn read(request: Request<Incoming>, shown: Option<Vec<u8>>) -> Self {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+        let path = parts.uri.to_string();
         let (method, headers, version) = (parts.method, parts.headers, parts.version);
-        Self { version, shown, method, headers, body }
+        Self { version, shown, method, path, headers, body }
     }
 
     /// The method of the message, when there is one.

@@ -1,7 +1,8 @@
 //! Which line of a program belongs to whom.
 
-use super::{BACKLOG_MAX, LINES_MAX, Opened, Routes, SendError, one_line};
+use super::{BACKLOG_MAX, LINES_MAX, Opened, Routes, SendError};
 use crate::call::Call;
+use crate::upstream::peer::one_line;
 use bytes::Bytes;
 use mcp::Frame;
 use std::time::Instant;

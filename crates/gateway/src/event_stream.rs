@@ -1,0 +1,198 @@
+//! Clients of HTTP+SSE, the transport of the revision 2024-11-05: one stream of events for everything
+//! that the client hears, and an address of its own for everything it says. The stream is the session,
+//! and belongs to whoever opened it. Messages go the way of all others: through a client in process.
+
+use crate::asked::Origin;
+use crate::backend::{Backend, method_not_allowed};
+use crate::body::ReplyBody;
+use crate::carry::new_session_id;
+use crate::client::{ClientEnd, ClientStream};
+use crate::delegate::{Delegate, Kind};
+use crate::inbound::Inbound;
+use crate::pipeline::{Caller, Received, known};
+use crate::refusal::{Cause, Refusal};
+use crate::relay::event_stream_head;
+use crate::session::{NoSession, Owner, handle_digest};
+use crate::source::sse_event;
+use bytes::Bytes;
+use event::{Actor, Transport};
+use http::{Method, Response, StatusCode};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// The open streams of one backend, by digest of their session id. Each has a connection, so that the
+/// bound on those is a bound on these.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Mutex<HashMap<String, Arc<Open>>>);
+
+#[derive(Debug)]
+struct Open {
+    owner: Owner,
+    delegate: Arc<Delegate>,
+    /// Calls in progress.
+    slots: Arc<Semaphore>,
+}
+
+impl Streams {
+    fn enter(&self, id: &[u8], owner: &Owner) -> Result<Arc<Open>, NoSession> {
+        let streams = self.lock();
+        let open = streams.get(&handle_digest(id)).ok_or(NoSession::Unknown)?;
+        if open.owner != *owner {
+            return Err(NoSession::OfAnother);
+        }
+        Ok(Arc::clone(open))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Open>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend {
+    /// Serves a stream of events for as long as it lasts; its end is that of the session. `endpoint` is
+    /// the path to which its client sends.
+    pub(crate) async fn serve_stream(
+        self: &Arc<Self>,
+        inbound: Inbound,
+        endpoint: &str,
+        client: ClientEnd,
+    ) {
+        if inbound.method != Method::GET {
+            return client.answer(method_not_allowed());
+        }
+        let (received, actor) = match self.identified(inbound, None).await {
+            Ok(identified) => identified,
+            Err(refused) => return client.answer(refused),
+        };
+        let Ok(id) = new_session_id() else {
+            let cause = Cause::Overloaded("no random numbers for a session id");
+            return client.answer(self.refused(cause, &received, Some(&actor)).await);
+        };
+        let (owner, caller) = (Owner::of(&actor), Caller::Known(actor));
+        let (delegate, queue) = Delegate::new(Arc::clone(self), caller, received.origin);
+        let slots = Arc::new(Semaphore::new(self.pipeline.limits.session_calls_max));
+        let open = Open { owner, delegate: Arc::clone(&delegate), slots };
+        let digest = handle_digest(id.as_bytes());
+        self.streams.lock().insert(digest.clone(), Arc::new(open));
+        if let Ok(stream) = client.stream(event_stream_head()) {
+            let id = id.to_str().unwrap_or_default();
+            let first = format!("event: endpoint\ndata: {endpoint}?sessionId={id}\n\n");
+            speak(stream, first.into(), queue, &self.stops.soft).await;
+        }
+        self.streams.lock().remove(&digest);
+        delegate.close().await;
+    }
+
+    /// Takes a message for the session of a stream, where its answer will come.
+    pub(crate) async fn take_message(
+        self: &Arc<Self>,
+        inbound: Inbound,
+        session_id: Option<Vec<u8>>,
+        client: ClientEnd,
+    ) {
+        if inbound.method != Method::POST {
+            return client.answer(method_not_allowed());
+        }
+        let Inbound { headers, body, caller, .. } = inbound.clone();
+        let (received, actor) = match self.identified(inbound, session_id).await {
+            Ok(identified) => identified,
+            Err(refused) => return client.answer(refused),
+        };
+        let id = received.session_id.as_deref().unwrap_or_default();
+        let open = match self.streams.enter(id, &Owner::of(&actor)) {
+            Ok(open) => open,
+            Err(none) => {
+                return client.answer(self.refused(none.into(), &received, Some(&actor)).await);
+            }
+        };
+        let kind = Kind::of(&body, &self.pipeline.limits.messages);
+        let delegate = &open.delegate;
+        let inbound = delegate.inbound(caller, headers, body);
+        client.answer(match kind {
+            Kind::Malformed => self.ask(inbound).await,
+            Kind::Tells { .. } => {
+                let taken = delegate.tell(inbound, &kind).await;
+                if taken.status().is_success() { accepted() } else { taken }
+            }
+            Kind::Asks { .. } => match Arc::clone(&open.slots).try_acquire_owned() {
+                Ok(slot) => {
+                    self.exchanges.spawn(async move {
+                        open.delegate.ask(inbound, &kind, &CancellationToken::new()).await;
+                        drop(slot);
+                    });
+                    accepted()
+                }
+                Err(_) => {
+                    let cause = Cause::Overloaded("too many calls of this session are in progress");
+                    self.refused(cause, &received, Some(&actor)).await
+                }
+            },
+        });
+    }
+
+    /// Who sends this; else the answer to it, after the record.
+    async fn identified(
+        &self,
+        inbound: Inbound,
+        session_id: Option<Vec<u8>>,
+    ) -> Result<(Received, Actor), Response<ReplyBody>> {
+        let (_, received) = inbound.into_received(self.pipeline.recorder.call_id());
+        let origin = Origin { transport: Transport::HttpSse, ..received.origin };
+        let received = Received { origin, session_id, ..received };
+        match self.pipeline.identify(&received, None).await {
+            Ok(actor) => Ok((received, actor)),
+            Err(refusal) => {
+                self.pipeline.refuse(&refusal, &received.origin).await;
+                Err(refusal.response())
+            }
+        }
+    }
+
+    async fn refused(
+        &self,
+        cause: Cause,
+        received: &Received,
+        actor: Option<&Actor>,
+    ) -> Response<ReplyBody> {
+        let refusal = Refusal::new(cause, known(received, None, actor));
+        self.pipeline.refuse(&refusal, &received.origin).await;
+        refusal.response()
+    }
+}
+
+/// Writes what the client is to hear until it goes away or the gateway stops. A client that is slow to
+/// read is waited for, and so do its answers.
+async fn speak(
+    stream: ClientStream,
+    first: Bytes,
+    mut queue: mpsc::Receiver<Bytes>,
+    stop: &CancellationToken,
+) {
+    let mut next = first;
+    loop {
+        let sent = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            sent = stream.send(next) => sent,
+        };
+        if sent.is_err() {
+            return;
+        }
+        let message = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = stream.gone() => return,
+            message = queue.recv() => message,
+        };
+        let Some(message) = message else { return };
+        next = sse_event(&message);
+    }
+}
+
+fn accepted() -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(Bytes::from_static(b"Accepted")));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}

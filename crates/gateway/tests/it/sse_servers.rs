@@ -1,0 +1,164 @@
+//! Servers of HTTP+SSE (2024-11-05) behind clients of Streamable HTTP.
+
+use crate::client::{Ask, Reply};
+use crate::messages::{
+    INITIALIZE, code, event, initialize, legacy, legacy_call, modern_call, reason, result,
+};
+use crate::rig::{Plan, Rig};
+use crate::upstream::{Stream, Upstream, Waiting, empty, typed};
+use event::Status;
+use gateway::config::Server;
+use http::Method;
+use tokio::task::JoinHandle;
+
+const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
+
+async fn rig() -> (Upstream, Waiting, Rig) {
+    let (upstream, waiting) = Upstream::held().await;
+    let url = format!("http://{}/events?k=v", upstream.address).parse().unwrap();
+    let rig = Plan::in_front_of(Server::Sse { url }).start().await;
+    (upstream, waiting, rig)
+}
+
+fn sent(rig: &Rig, ask: Ask) -> JoinHandle<Reply> {
+    tokio::spawn(ask.token(&rig.token("alice")).send(rig.address))
+}
+
+/// The gateway connects; the server names this address.
+async fn connected(waiting: &mut Waiting, endpoint: &str) -> Stream {
+    let held = waiting.next().await;
+    assert_eq!((&held.seen.method, held.seen.path.as_str()), (&Method::GET, "/events?k=v"));
+    assert_eq!(held.seen.headers["accept"], "text/event-stream");
+    assert!(!held.seen.headers.contains_key("authorization"));
+    let stream = held.stream();
+    stream.send(&format!(": hi\n\nevent: endpoint\ndata: {endpoint}\n\n")).await;
+    stream
+}
+
+/// A message for the server comes, and is taken.
+async fn taken(waiting: &mut Waiting) -> String {
+    let held = waiting.next().await;
+    assert_eq!((&held.seen.method, held.seen.path.as_str()), (&Method::POST, "/in?s=9"));
+    assert_eq!(held.seen.headers["content-type"], "application/json");
+    assert!(!held.seen.headers.contains_key("authorization"));
+    let body = String::from_utf8(held.seen.body.to_vec()).unwrap();
+    held.answer(typed(202, "text/plain", "Accepted"));
+    body
+}
+
+/// Opens a session as alice.
+async fn opened(rig: &Rig, waiting: &mut Waiting) -> (Stream, String) {
+    let opening = sent(rig, initialize());
+    let stream = connected(waiting, "/in?s=9").await;
+    assert_eq!(taken(waiting).await, INITIALIZE);
+    stream.message(ANSWER).await;
+    let reply = opening.await.unwrap();
+    let session = reply.session();
+    assert_eq!(reply.bytes().await, ANSWER);
+    (stream, session)
+}
+
+#[tokio::test]
+async fn a_session_is_a_connection() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    // Two calls at once; the later one is answered first, and unchanged.
+    let asks = ["1", "2"].map(|id| legacy_call(&session, id, "echo"));
+    let mut replies = Vec::new();
+    for ask in asks {
+        let body = ask.body.clone();
+        replies.push(sent(&rig, ask));
+        assert_eq!(taken(&mut waiting).await, body);
+    }
+    let answer = r#"{"id" :2, "result":{"n":1.0},"jsonrpc":"2.0"}"#;
+    stream.message(answer).await;
+    assert_eq!(replies.pop().unwrap().await.unwrap().bytes().await, answer);
+    // The server asks in between; the client answers.
+    let question = r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#;
+    stream.message(question).await;
+    let mut reply = replies.pop().unwrap().await.unwrap();
+    assert_eq!(reply.event().await, event(question));
+    let heard = r#"{"jsonrpc":"2.0","id":"q","result":{"roots":[]}}"#;
+    let answering = sent(&rig, legacy(&session, heard));
+    assert_eq!(taken(&mut waiting).await, heard);
+    assert_eq!(answering.await.unwrap().status, 202);
+    stream.message(&result("1")).await;
+    assert_eq!(reply.event().await, event(&result("1")));
+    // What belongs to no call comes on the client's own stream.
+    let mut listening = rig.send(Ask::new(Method::GET).session(&session)).await;
+    let notice = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    stream.message(notice).await;
+    assert_eq!(listening.event().await, event(notice));
+    assert_eq!(rig.send(Ask::new(Method::DELETE).session(&session)).await.status, 200);
+    stream.abandoned().await;
+    let trail = rig.stop().await;
+    assert!(trail.calls("tools/call").iter().all(|call| call.status() == Status::Ok));
+    assert_eq!(trail.call("roots/list").status(), Status::Ok);
+    assert!(trail.refusals().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_ends_its_session() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let calling = sent(&rig, legacy_call(&session, "1", "echo"));
+    taken(&mut waiting).await;
+    stream.break_off().await;
+    let reply = calling.await.unwrap();
+    assert_eq!((reply.status, code(&reply.message().await)), (502, 50_201));
+    assert_eq!(rig.send(legacy_call(&session, "2", "echo")).await.status, 404);
+    // A client begins anew, on a connection of its own.
+    let (_stream, again) = opened(&rig, &mut waiting).await;
+    assert_ne!(again, session);
+    let trail = rig.stop().await;
+    assert_eq!(trail.call("tools/call").status(), Status::TransportFailure);
+}
+
+#[tokio::test]
+async fn a_message_that_the_server_does_not_take_is_an_error() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let calling = sent(&rig, legacy_call(&session, "1", "echo"));
+    waiting.next().await.answer(typed(400, "text/plain", "no"));
+    assert_eq!(code(&calling.await.unwrap().message().await), 50_201);
+    // The id is free again, and the session goes on.
+    let calling = sent(&rig, legacy_call(&session, "1", "echo"));
+    taken(&mut waiting).await;
+    stream.message(&result("1")).await;
+    assert_eq!(calling.await.unwrap().bytes().await, result("1"));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn messages_are_not_led_elsewhere() {
+    let (upstream, mut waiting, rig) = rig().await;
+    let other = Upstream::start(|_| async { Some(empty(202)) }).await;
+    let elsewhere = format!("http://{}/in", other.address);
+    for endpoint in [elsewhere.as_str(), "file:///tmp/in"] {
+        let opening = sent(&rig, initialize());
+        let stream = connected(&mut waiting, endpoint).await;
+        let reply = opening.await.unwrap();
+        assert_eq!((reply.status, code(&reply.message().await)), (502, 50_200));
+        stream.abandoned().await;
+    }
+    let opening = sent(&rig, initialize());
+    waiting.next().await.answer(empty(404));
+    assert_eq!(code(&opening.await.unwrap().message().await), 50_200);
+    assert!(other.seen().is_empty());
+    assert!(upstream.seen().iter().all(|seen| seen.method == Method::GET));
+    let trail = rig.stop().await;
+    assert!(trail.calls("initialize").iter().all(|call| call.status() == Status::Unreachable));
+}
+
+#[tokio::test]
+async fn a_client_of_the_newer_era_is_told_to_begin_a_session() {
+    let (upstream, _waiting, rig) = rig().await;
+    let reply = rig.send(modern_call("1", "echo")).await;
+    assert_eq!(reply.status, 400);
+    let message = reply.message().await;
+    assert_eq!((code(&message), reason(&message)), (-32_601, "upstream.legacy"));
+    assert!(upstream.seen().is_empty());
+    let trail = rig.stop().await;
+    let call = trail.call("tools/call");
+    assert_eq!((call.status(), call.outcome().code), (Status::ProtocolError, Some(-32_601)));
+}
