@@ -29,12 +29,13 @@ import judge_witnesses
 import over_http
 import over_stdio
 import refusals
+import transports
 import wrapped
 from stage import Failed, Stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
 
-MODULES = [over_http, over_stdio, wrapped, refusals, demo, conformance]
+MODULES = [over_http, over_stdio, transports, wrapped, refusals, demo, conformance]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]
 

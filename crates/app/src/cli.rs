@@ -30,7 +30,7 @@ Log lines go to standard error; COUNTERSIGN_LOG chooses them (error, warn, info,
 pub(crate) enum Command {
     /// Serve MCP over HTTP in front of one server, as the configuration says.
     Serve(Serve),
-    /// Stand between a client and one local server on standard input and output.
+    /// Stand between a client on standard input and output and one server, local or on HTTP.
     ///
     /// Put it before the server's command in the client's configuration. Nothing else is needed: key,
     /// log and a policy that permits everything to the local user are made on first use.
@@ -90,7 +90,12 @@ Claude Desktop, Cursor and others start local servers from a JSON file. Change
 to
   \"command\": \"countersign\", \"args\": [\"wrap\", \"--name\", \"SERVER-NAME\", \"--\", \"npx\", \"-y\", \"SERVER\"]
 
-Each --name has its own log, since a log has one writer. Exit status: that of the server.";
+For a server on HTTP the client's side stays the same:
+  \"command\": \"countersign\", \"args\": [\"wrap\", \"--name\", \"SERVER-NAME\", \"--url\", \"https://HOST/mcp\"]
+A credential comes from a file: --header-from-file Authorization=FILE, with `Bearer TOKEN` in it.
+
+Each --name has its own log, since a log has one writer. Exit status: that of the
+local server.";
 
 /// Arguments of `wrap`.
 #[derive(Debug, Args)]
@@ -105,8 +110,14 @@ pub(crate) struct Wrap {
     /// Take log, policy and limits from a configuration file instead.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Stand in front of a Streamable HTTP server instead of a local one.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub(crate) url: Option<url::Url>,
+    /// A header of every request to that server, whose value is the first line of a file; any number.
+    #[arg(long, value_name = "NAME=FILE", requires = "url")]
+    pub(crate) header_from_file: Vec<String>,
     /// The server's command, after `--`.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
 

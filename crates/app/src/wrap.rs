@@ -6,7 +6,8 @@ use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, setup};
 use anyhow::{Context as _, bail};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, Stderr};
-use gateway::{WrapEnd, WrapParts};
+use gateway::{WrapEnd, WrapParts, WrapUrlParts};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::local;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -54,10 +55,70 @@ pub(crate) fn run(arguments: Wrap) -> anyhow::Result<ExitCode> {
     };
     let name = if arguments.config.is_some() { config.server_name.clone() } else { arguments.name };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(wrap(&config, name, arguments.command));
+    let ended = match arguments.url {
+        Some(url) => {
+            let remote = Remote { url, headers: headers(&arguments.header_from_file)? };
+            runtime.block_on(wrap_url(&config, name, remote))
+        }
+        None => runtime.block_on(wrap(&config, name, arguments.command)),
+    };
     // Standard input may be in a blocking read that nothing but its end interrupts.
     runtime.shutdown_background();
     ended
+}
+
+/// A server on HTTP.
+struct Remote {
+    url: url::Url,
+    headers: HeaderMap,
+}
+
+async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Result<ExitCode> {
+    if !matches!(remote.url.scheme(), "http" | "https") {
+        bail!("--url must be an `http` or `https` URL");
+    }
+    let mut signals = StopSignals::new()?;
+    let running = Running::start(config, "wrap").await?;
+    let stop = running.stop.clone();
+    let signal_stop = stop.clone();
+    tokio::spawn(async move {
+        signals.asked().await;
+        signal_stop.cancel();
+    });
+    let parts = WrapUrlParts {
+        recorder: running.recorder.clone(),
+        policy: Arc::clone(&running.policy),
+        server_name: name,
+        url: remote.url,
+        headers: remote.headers,
+        actor: local::actor(&local::observe()),
+        limits: config.limits.clone(),
+        answers: config.answers,
+    };
+    let (reader, writer) = (BufReader::new(tokio::io::stdin()), tokio::io::stdout());
+    let ended = gateway::wrap_url(parts, reader, writer, stop).await;
+    running.end().await?;
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Headers whose values are in files, so that no credential is in an argument.
+fn headers(named: &[String]) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for pair in named {
+        let Some((name, file)) = pair.split_once('=') else {
+            bail!("--header-from-file must be NAME=FILE");
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read file `{file}` of header `{name}`"))?;
+        let line = text.lines().next().unwrap_or_default().trim();
+        let name: HeaderName = name.parse().with_context(|| format!("header name `{name}`"))?;
+        let mut value = HeaderValue::from_str(line)
+            .with_context(|| format!("the first line of `{file}` is no header value"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Result<ExitCode> {

@@ -18,6 +18,7 @@ use event::Chain;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use mcp::{Frame, Message, Outcome, RequestId, Revision};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Messages that may wait for a client that is slow to read; then its answers wait.
 pub(crate) const MESSAGES_MAX: usize = 256;
+
+/// Cancelled requests that are remembered.
+const CANCELLED_MAX: usize = 100;
 
 /// How often a broken stream is asked for again without anything coming.
 const RETRIES_MAX: u32 = 5;
@@ -54,6 +58,8 @@ struct State {
     revision: Option<Revision>,
     /// The stream of the server's own messages was asked for.
     listens: bool,
+    /// The requests that the client cancelled last.
+    cancelled: VecDeque<RequestId>,
 }
 
 /// What a body of the client is, as far as its way matters.
@@ -61,8 +67,8 @@ struct State {
 pub(crate) enum Kind {
     /// It is answered: a request with its id, or a batch.
     Asks { id: Option<RequestId>, initializes: bool },
-    /// It is owed nothing.
-    Tells { initialized: bool },
+    /// It is owed nothing. It may cancel a request.
+    Tells { initialized: bool, cancels: Option<RequestId> },
     /// It is no message; its sender is told.
     Malformed,
 }
@@ -76,13 +82,14 @@ impl Kind {
             },
             Ok(Frame::Single(message)) => Self::Tells {
                 initialized: message.method() == Some(&mcp::Method::NotificationsInitialized),
+                cancels: cancelled(&message),
             },
             Ok(Frame::Batch(messages)) => {
                 let asks = messages.iter().any(|m| matches!(m, Message::Request(_)));
                 if asks {
                     Self::Asks { id: None, initializes: false }
                 } else {
-                    Self::Tells { initialized: false }
+                    Self::Tells { initialized: false, cancels: None }
                 }
             }
             Err(_) => Self::Malformed,
@@ -119,8 +126,16 @@ impl Delegate {
         inbound: Inbound,
         kind: &Kind,
     ) -> Response<ReplyBody> {
+        if let Kind::Tells { cancels: Some(id), .. } = kind {
+            // Its answer may end without a word now; that is no failure to tell of.
+            let cancelled = &mut self.state().cancelled;
+            if CANCELLED_MAX <= cancelled.len() {
+                cancelled.pop_front();
+            }
+            cancelled.push_back(id.clone());
+        }
         let response = self.backend.ask(inbound).await;
-        if response.status().is_success() && *kind == (Kind::Tells { initialized: true }) {
+        if response.status().is_success() && matches!(kind, Kind::Tells { initialized: true, .. }) {
             self.listen();
         }
         response
@@ -138,10 +153,15 @@ impl Delegate {
         Inbound { method: Method::POST, headers, body, caller, origin, chain }
     }
 
-    #[expect(dead_code, reason = "for clients on standard input")]
     /// A message of the caller that this client was made for.
     pub(crate) fn own_inbound(&self, headers: HeaderMap, body: Bytes) -> Inbound {
         self.inbound(self.caller.clone(), headers, body)
+    }
+
+    /// Tells the client something of the gateway's own.
+    pub(crate) async fn say(&self, message: Bytes) {
+        // A client that is gone needs nothing more.
+        self.messages.send(message).await.ok();
     }
 
     /// Ends the session, at the server and here; nothing more is carried.
@@ -228,8 +248,7 @@ impl Delegate {
         let is_message = mcp::parse(&body, &mcp::Limits::for_replies()).is_ok();
         if is_message {
             self.negotiate(&body, *initializes);
-            // A client that is gone needs nothing more.
-            self.messages.send(body).await.ok();
+            self.say(body).await;
         } else if let Some(id) = id {
             let text = format!("server answered with HTTP status {}", status.as_u16());
             self.fail(id, &text).await;
@@ -237,10 +256,13 @@ impl Delegate {
     }
 
     async fn fail(&self, id: &RequestId, text: &str) {
+        if self.state().cancelled.contains(id) {
+            return;
+        }
         let call = self.backend.pipeline.recorder.call_id();
         let detail = Detail { call, reason: "upstream.broke" };
         let message = error_message(Some(id), 50_201, text, &detail);
-        self.messages.send(message).await.ok();
+        self.say(message).await;
     }
 
     /// Notes which revision the answer to `initialize` agrees on: later requests may have to say so.
@@ -290,6 +312,13 @@ impl Delegate {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The request that a notification cancels.
+pub(crate) fn cancelled(message: &Message<'_>) -> Option<RequestId> {
+    let params = message.params()?;
+    let cancels = message.method() == Some(&mcp::Method::NotificationsCancelled);
+    params.request_id.clone().filter(|_| cancels)
 }
 
 fn stream_of(response: Response<ReplyBody>) -> Option<ReplyBody> {

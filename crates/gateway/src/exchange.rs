@@ -162,6 +162,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// Remembers what a list says about tools that want arguments mirrored.
+    pub(crate) fn learn(&self, response: &mcp::Response<'_>) {
+        if let (Method::ToolsList, Outcome::Result(list)) = (&self.call.method, &response.outcome) {
+            self.pipeline.schemas.learn(&list.tools);
+        }
+    }
+
     async fn judge_answer(
         &mut self,
         response: &mcp::Response<'_>,
@@ -170,6 +177,7 @@ impl Exchange<'_> {
         let ours = response.id.is_none() || response.id == self.call.id;
         if ours && let Some(asked) = self.take_asked() {
             self.negotiate(response);
+            self.learn(response);
             let ending = Ending {
                 http_status: self.progress.http_status,
                 response_bytes: self.progress.bytes.max(length(raw)),

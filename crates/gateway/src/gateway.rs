@@ -5,13 +5,14 @@ use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
 use crate::event_stream::Streams;
 use crate::pipeline::Pipeline;
+use crate::schemas::Schemas;
 use crate::session::Sessions;
 use crate::table::Table;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
-use crate::withheld::Strays;
 use crate::upstream::sse::SseUpstream;
+use crate::withheld::Strays;
 use arc_swap::ArcSwap;
 use audit::Recorder;
 use identity::Verifier;
@@ -150,7 +151,7 @@ fn backend(
         Server::Http { url, tls } => Upstream::Http(HttpUpstream::new(url, tls, &limits)?),
         Server::Sse { url } => {
             let strays = Strays::new(&parts.recorder, &server.name, None);
-            Upstream::Sse(SseUpstream::new(url, &limits, strays)?)
+            Upstream::Sse(Box::new(SseUpstream::new(url, &limits, strays)?))
         }
         Server::Stdio(command) => Upstream::Stdio(Bridge::new(
             command.clone(),
@@ -166,6 +167,7 @@ fn backend(
             recorder: parts.recorder.clone(),
             policy: Arc::clone(&parts.policy),
             sessions,
+            schemas: Schemas::default(),
             server: server.name.clone(),
             limits,
             answers: parts.answers,

@@ -7,6 +7,7 @@ use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
 use crate::config::{AnswerDurability, Limits};
 use crate::refusal::{Cause, Known, Refusal};
+use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub(crate) struct Pipeline {
     pub(crate) recorder: Recorder,
     pub(crate) policy: Arc<Engine>,
     pub(crate) sessions: Sessions,
+    /// What this server wants mirrored in headers.
+    pub(crate) schemas: Schemas,
     /// Name of the upstream server.
     pub(crate) server: String,
     pub(crate) limits: Limits,
@@ -162,8 +165,13 @@ impl Pipeline {
         }
         let refuse = |cause: Cause| Refusal::new(cause, known(received, Some(call), None));
         mcp::header::check_modern_meta(message).map_err(|missing| refuse(missing.into()))?;
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        mcp::header::check_modern_headers(pairs, message)
+        let pairs = || headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        mcp::header::check_modern_headers(pairs(), message)
+            .map_err(|mismatch| refuse(mismatch.into()))?;
+        let tool = message.params().and_then(|params| params.name.as_deref());
+        let tool = tool.filter(|_| matches!(call.method, mcp::Method::ToolsCall));
+        let Some(params) = tool.and_then(|tool| self.schemas.of(tool)) else { return Ok(()) };
+        mcp::header::check_param_headers(pairs(), &received.raw, &params)
             .map_err(|mismatch| refuse(mismatch.into()))
     }
 

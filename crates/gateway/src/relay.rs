@@ -95,10 +95,12 @@ impl Exchange<'_> {
             Ok(session) => Ending { session, ..ending },
             Err(failure) => return self.fail(client, &failure).await,
         };
-        if let (Method::Initialize, Ok(Frame::Single(Message::Response(response)))) =
-            (&self.call.method, mcp::parse(&bytes, &mcp::Limits::for_replies()))
+        if matches!(self.call.method, Method::Initialize | Method::ToolsList)
+            && let Ok(Frame::Single(Message::Response(response))) =
+                mcp::parse(&bytes, &mcp::Limits::for_replies())
         {
             self.negotiate(&response);
+            self.learn(&response);
         }
         if ending.status == Status::MalformedReply {
             let failure =

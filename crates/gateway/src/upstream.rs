@@ -6,7 +6,7 @@ pub(crate) mod conversation;
 pub(crate) mod http;
 pub(crate) mod lanes;
 pub(crate) mod lines;
-mod peer;
+pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod splice;
 pub(crate) mod sse;
@@ -20,5 +20,5 @@ use self::sse::SseUpstream;
 pub(crate) enum Upstream {
     Http(HttpUpstream),
     Stdio(Bridge),
-    Sse(SseUpstream),
+    Sse(Box<SseUpstream>),
 }

@@ -2,6 +2,7 @@
 //! this instead. One client, one program, one session; lines pass unchanged.
 
 mod gather;
+pub(crate) mod remote;
 
 use self::gather::Gatherings;
 use crate::array;
@@ -13,6 +14,7 @@ use crate::pipeline::{Admitted, Caller, Pipeline, Received, ending_of, known, le
 use crate::proof::Cleared;
 use crate::refusal::{Cause, Detail, Refusal, error_message};
 use crate::relay::Failure;
+use crate::schemas::Schemas;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use crate::withheld::{Strays, Withholding};
@@ -121,6 +123,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             recorder: parts.recorder,
             policy: parts.policy,
             sessions,
+            schemas: Schemas::default(),
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,

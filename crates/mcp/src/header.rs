@@ -2,10 +2,12 @@
 //! HTTP, "Server Validation"; SEP-2243). It refuses to trust them: policy reads the body, headers
 //! can only lead to a refusal.
 
+mod mirror;
 mod value;
 
 use thiserror::Error;
 
+pub use self::mirror::{ParamHeader, check_param_headers, mirrored_headers, param_headers};
 pub use self::value::{decode_header_value, encode_header_value};
 use crate::code;
 use crate::message::Message;

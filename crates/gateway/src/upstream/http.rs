@@ -15,6 +15,8 @@ use url::Url;
 pub(crate) struct HttpUpstream {
     lanes: Lanes,
     uri: Uri,
+    /// Of every request, such as the gateway's own credential.
+    headers: HeaderMap,
     reply_timeout: Duration,
 }
 
@@ -62,7 +64,13 @@ impl HttpUpstream {
         let bad = |reason: String| BadUpstream { url: url.to_string(), reason };
         let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("{e}")))?;
         let lanes = Lanes::new(tls, limits.connect_timeout).map_err(|e| bad(format!("{e}")))?;
-        Ok(Self { lanes, uri, reply_timeout: limits.reply_timeout })
+        let headers = HeaderMap::new();
+        Ok(Self { lanes, uri, headers, reply_timeout: limits.reply_timeout })
+    }
+
+    /// The same server, with these headers in every request instead of others of the same name.
+    pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     /// The same server at another address of its origin.
@@ -90,6 +98,9 @@ impl HttpUpstream {
         *request.method_mut() = outbound.method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = outbound.headers;
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(name, value.clone());
+        }
         match tokio::time::timeout(self.reply_timeout, self.lanes.request(request)).await {
             Err(_) => Err(SendError::TimedOut(self.reply_timeout)),
             Ok(Ok(response)) if response.status().is_informational() => {

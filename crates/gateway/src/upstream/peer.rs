@@ -110,7 +110,7 @@ fn posted() -> HeaderMap {
 
 /// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a
 /// space means the same.
-pub(super) fn one_line(raw: &Bytes) -> Bytes {
+pub(crate) fn one_line(raw: &Bytes) -> Bytes {
     let body = raw.trim_ascii_end();
     if !body.iter().any(|b| matches!(b, b'\n' | b'\r')) {
         return raw.slice_ref(body);

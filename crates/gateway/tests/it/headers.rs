@@ -98,3 +98,25 @@ async fn only_known_hosts_and_origins_are_served() {
     assert_eq!(reasons, refused.iter().map(|(reason, _, _)| *reason).collect::<Vec<_>>());
     assert_eq!(upstream.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn headers_of_arguments_must_not_contradict_them_once_the_schema_is_known() {
+    let list = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[{"name":"echo","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}]}}"#;
+    let upstream = Upstream::start(move |seen| async move {
+        let is_list = seen.rpc_method().as_deref() == Some("tools/list");
+        Some(json(if is_list { list.to_owned() } else { result("1") }))
+    })
+    .await;
+    let rig = Plan::http(&upstream).start().await;
+    let call = |region: &str| {
+        modern("1", "tools/call", Some("echo"), r#""name":"echo","arguments":{"region":"eu"}"#)
+            .header("mcp-param-region", region)
+    };
+    assert_eq!(rig.send(call("us")).await.status, 200, "nothing is known of the tool yet");
+    assert_eq!(rig.send(modern("1", "tools/list", None, "")).await.status, 200);
+    let refused = rig.send(call("us")).await;
+    assert_eq!((refused.status, code(&refused.message().await)), (400, -32_020));
+    assert_eq!(rig.send(call("eu")).await.status, 200);
+    let trail = rig.stop().await;
+    assert_eq!(trail::reason(trail.refusal()), "malformed.header-mismatch");
+}

@@ -36,6 +36,7 @@ mod trail;
 mod upstream;
 mod upstream_tls;
 mod wrap;
+mod wrap_url;
 
 use std::future::Future;
 use std::time::Duration;

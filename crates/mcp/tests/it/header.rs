@@ -188,3 +188,97 @@ proptest! {
         }
     }
 }
+
+const ANNOTATED: &str = r#"{"name":"sql","inputSchema":{"type":"object","properties":{
+    "region":{"type":"string","x-mcp-header":"Region"},
+    "limits":{"type":"object","properties":{"rows":{"type":"integer","x-mcp-header":"rows"}}},
+    "dry":{"type":"boolean","x-mcp-header":"Dry-Run"},
+    "plain":{"type":"string"},
+    "list":{"type":"array","items":{"type":"string","x-mcp-header":"Item"}}}}}"#;
+
+fn call_with(arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"s\u00e4ge","arguments":{arguments},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+    )
+}
+
+#[test]
+fn messages_are_mirrored_with_their_annotated_arguments() {
+    let params = mcp::header::param_headers(ANNOTATED);
+    let mut names: Vec<_> = params.iter().map(|p| (p.name.as_str(), p.path.join("."))).collect();
+    names.sort_unstable();
+    let expected = [("Dry-Run", "dry"), ("Region", "region"), ("rows", "limits.rows")];
+    assert_eq!(names, expected.map(|(name, path)| (name, path.to_owned())));
+    let raw = call_with(r#"{"region":"Zürich ","limits":{"rows":42.0},"dry":true,"plain":"x"}"#);
+    let message = parse_one(&raw).unwrap();
+    let mut headers = mcp::header::mirrored_headers(&message, raw.as_bytes(), &params);
+    headers.sort_unstable();
+    let shown: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", "=?base64?c8OkZ2U=?="),
+            ("Mcp-Param-Dry-Run", "true"),
+            ("Mcp-Param-Region", "=?base64?WsO8cmljaCA=?="),
+            ("Mcp-Param-rows", "42"),
+        ]
+    );
+    // What is written is accepted.
+    let pairs = || shown.iter().map(|(name, value)| (*name, value.as_bytes()));
+    check_modern_headers(pairs(), &message).unwrap();
+    mcp::header::check_param_headers(pairs(), raw.as_bytes(), &params).unwrap();
+    let empty = call_with(r#"{"region":null,"limits":3}"#);
+    let message = parse_one(&empty).unwrap();
+    let headers = mcp::header::mirrored_headers(&message, empty.as_bytes(), &params);
+    assert_eq!(headers.len(), 3, "what is absent or null has no header");
+}
+
+#[test]
+fn a_schema_that_breaks_a_rule_asks_for_nothing() {
+    for property in [
+        r#""a":{"type":"number","x-mcp-header":"A"}"#,
+        r#""a":{"type":["string","null"],"x-mcp-header":"A"}"#,
+        r#""a":{"x-mcp-header":"A"}"#,
+        r#""a":{"type":"string","x-mcp-header":""}"#,
+        r#""a":{"type":"string","x-mcp-header":"A B"}"#,
+        r#""a":{"type":"string","x-mcp-header":7}"#,
+        r#""a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}"#,
+    ] {
+        let ok = r#""ok":{"type":"string","x-mcp-header":"Ok"}"#;
+        let tool = format!(r#"{{"inputSchema":{{"properties":{{{ok},{property}}}}}}}"#);
+        assert_eq!(mcp::header::param_headers(&tool), [], "{property}");
+    }
+    assert_eq!(mcp::header::param_headers("{"), []);
+}
+
+#[test]
+fn headers_of_arguments_must_not_contradict_them() {
+    let params = mcp::header::param_headers(ANNOTATED);
+    let raw = call_with(r#"{"region":"eu","limits":{"rows":7},"dry":false}"#);
+    let check = |headers: &[(&'static str, &'static str)]| {
+        let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        mcp::header::check_param_headers(pairs, raw.as_bytes(), &params)
+    };
+    let header = mcp::header::PARAM_PREFIX;
+    check(&[("mcp-param-REGION", " eu "), ("Mcp-Param-Rows", "7.0"), ("Mcp-Param-Other", "x")])
+        .unwrap();
+    check(&[("Mcp-Param-Region", "=?base64?ZXU=?=")]).unwrap();
+    check(&[]).unwrap();
+    for (headers, expected) in [
+        (vec![("Mcp-Param-Region", "us")], HeaderMismatch::Differs { header }),
+        (vec![("Mcp-Param-Region", "EU")], HeaderMismatch::Differs { header }),
+        (vec![("Mcp-Param-rows", "8")], HeaderMismatch::Differs { header }),
+        (vec![("Mcp-Param-Region", "=?base64?Z?=")], HeaderMismatch::Invalid { header }),
+        (
+            vec![("Mcp-Param-Region", "eu"), ("mcp-param-region", "eu")],
+            HeaderMismatch::Repeated { header },
+        ),
+    ] {
+        assert_eq!(check(&headers), Err(expected));
+    }
+    let absent = call_with("{}");
+    let pairs = [("Mcp-Param-Region", b"eu".as_slice())];
+    mcp::header::check_param_headers(pairs, absent.as_bytes(), &params).unwrap_err();
+}
