@@ -121,6 +121,10 @@ pub struct Event {
     /// asked for input, or a question about its task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<CallId>,
+    /// Digests (`sha256:` and 32 hex digits) of the handles that the answer gave out, by which other calls
+    /// go on with this one: `requestState`, task ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handles: Vec<String>,
     /// This event.
     pub id: EventId,
     /// What it reports.
@@ -334,6 +338,7 @@ impl Event {
             direction: None,
             environment: stamp.environment,
             follows: None,
+            handles: Vec::new(),
             id: stamp.id,
             kind,
             outcome: None,

@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     /// The calls it goes on with.
     pub(crate) chain: Chain,
     pub(crate) owner: Owner,
+    /// Method and names: what a `requestState` in the answer may be used with.
+    pub(crate) on: (String, Vec<String>),
     pub(crate) origin: Origin,
     pub(crate) request_bytes: u64,
     pub(crate) permit: Permit,
@@ -57,6 +59,8 @@ pub(crate) struct Ending {
     pub(crate) session: Option<String>,
     /// State of the task that the answer speaks of.
     pub(crate) task: Option<TaskState>,
+    /// Digests of the handles that the answer gives out.
+    pub(crate) handles: Vec<String>,
 }
 
 impl Ending {
@@ -70,6 +74,7 @@ impl Ending {
             response_messages: 0,
             session: None,
             task: None,
+            handles: Vec::new(),
         }
     }
 }

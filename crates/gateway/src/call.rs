@@ -1,8 +1,9 @@
 //! What a message asks for, in the words of the record: the resource it touches and what it claims of
 //! itself. Read from the decoded body, never from headers.
 
+use crate::handles::Named;
 use crate::session::handle_digest;
-use event::{ClaimedClient, MethodClass, Resource, ResourceKind, bounded};
+use event::{Chain, ClaimedClient, MethodClass, Resource, ResourceKind, bounded};
 use mcp::{Class, Message, Method, Params, RequestId, Revision, Target};
 
 /// Bytes of a name or version that an unverified party claims, as recorded.
@@ -22,6 +23,10 @@ pub(crate) struct Call {
     pub(crate) cancels: Option<RequestId>,
     /// The token by which progress of this request is reported.
     pub(crate) progress_token: Option<RequestId>,
+    /// The handles by which it goes on with other calls.
+    pub(crate) handles: Vec<Named>,
+    /// The calls that those were part of.
+    pub(crate) chain: Chain,
 }
 
 impl Call {
@@ -34,6 +39,7 @@ impl Call {
             _ => None,
         };
         let (kind, names) = named(&target);
+        let handles = handles(&target, params, method.name(), &names);
         Some(Self {
             id,
             method: method.clone().into_owned(),
@@ -48,6 +54,8 @@ impl Call {
             revision: revision(params),
             cancels: params.request_id.clone(),
             progress_token: params.meta.as_ref().and_then(|m| m.progress_token.clone()),
+            handles,
+            chain: Chain::default(),
         })
     }
 
@@ -67,6 +75,8 @@ impl Call {
             revision: None,
             cancels: None,
             progress_token: None,
+            handles: Vec::new(),
+            chain: Chain::default(),
         }
     }
 
@@ -83,10 +93,28 @@ impl Call {
             && self.revision.as_ref().is_some_and(Revision::is_modern)
     }
 
+    /// How policies see the handles that it names, which were checked.
+    pub(crate) fn handle_word(&self) -> Option<&'static str> {
+        let word = if self.chain.follows.is_some() { "known" } else { "unknown" };
+        (!self.handles.is_empty()).then_some(word)
+    }
+
     /// Whether this opens a stream that is meant to stay open.
     pub(crate) fn is_listening(&self) -> bool {
         matches!(self.method, Method::SubscriptionsListen) || self.resource.method == "http/get"
     }
+}
+
+/// The handles that a message names. What a caller holds, it may use for this and nothing else.
+fn handles(target: &Target<'_>, params: &Params<'_>, method: &str, names: &[String]) -> Vec<Named> {
+    let task = |id: &str| Named::task(handle_digest(id.as_bytes()));
+    let mut handles = match target {
+        Target::Task(id) => vec![task(id)],
+        Target::Subscription { tasks, .. } => tasks.iter().map(|id| task(id)).collect(),
+        _ => Vec::new(),
+    };
+    handles.extend(params.request_state.iter().map(|state| Named::state(state, method, names)));
+    handles
 }
 
 fn revision(params: &Params<'_>) -> Option<Revision> {

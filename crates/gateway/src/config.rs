@@ -1,6 +1,7 @@
 //! Settings of the gateway, one structure per part. They come in checked; nothing here reads files or
 //! the environment.
 
+pub use crate::handles::UnknownHandles;
 use crate::tls::{ListenerTls, ServerTls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,6 +62,15 @@ pub struct Limits {
     pub processes_max: usize,
     /// Time for calls in progress to end when the gateway stops.
     pub shutdown_grace: Duration,
+    /// Time that a streamed answer may go without a whole event; streams that are meant to stay open have
+    /// no such limit, and neither have others when there is none.
+    pub stream_idle_timeout: Option<Duration>,
+    /// Handles (`requestState`, task ids) of one server that are remembered.
+    pub handles_max: usize,
+    /// A handle is remembered for so long.
+    pub handle_age: Duration,
+    /// What becomes of a handle that is not remembered.
+    pub unknown_handles: UnknownHandles,
     /// Bounds on the shape of messages.
     pub messages: mcp::Limits,
 }
@@ -85,6 +95,10 @@ impl Default for Limits {
             session_calls_max: 1_000,
             processes_max: 64,
             shutdown_grace: Duration::from_secs(10),
+            stream_idle_timeout: None,
+            handles_max: 50_000,
+            handle_age: Duration::from_secs(24 * 60 * 60),
+            unknown_handles: UnknownHandles::Pass,
             messages: mcp::Limits::default(),
         }
     }

@@ -4,7 +4,7 @@
 use crate::array;
 use crate::asked::{Asked, Ending};
 use crate::call::Call;
-use crate::pipeline::{Pipeline, ending_of, length};
+use crate::pipeline::{Pipeline, length};
 use crate::session::Session;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
@@ -183,7 +183,7 @@ impl Exchange<'_> {
                 response_bytes: self.progress.bytes.max(length(raw)),
                 response_messages: self.progress.messages,
                 session: self.opened.clone(),
-                ..ending_of(response, raw)
+                ..self.pipeline.ending(&asked, response, raw)
             };
             self.pipeline.answered(&asked, &ending, self.pipeline.answers).await?;
             return Ok(self.receipt(&asked).map_or(Pass::On, Pass::With));
@@ -194,7 +194,11 @@ impl Exchange<'_> {
         };
         if let Some(asked) = session.take_open(id) {
             self.pipeline
-                .answered(&asked, &ending_of(response, raw), self.pipeline.answers)
+                .answered(
+                    &asked,
+                    &self.pipeline.ending(&asked, response, raw),
+                    self.pipeline.answers,
+                )
                 .await?;
             return Ok(Pass::On);
         }

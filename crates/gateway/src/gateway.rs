@@ -4,6 +4,7 @@ use crate::backend::{Backend, Stops};
 use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
 use crate::event_stream::Streams;
+use crate::handles::{Handles, Remembered};
 use crate::pipeline::Pipeline;
 use crate::schemas::Schemas;
 use crate::session::Sessions;
@@ -111,6 +112,15 @@ impl Gateway {
         }
     }
 
+    /// Takes in the handles that earlier runs gave out for the server of this name, the oldest first.
+    pub fn remember(&self, server: &str, handles: Vec<Remembered>) {
+        let table = self.table.load();
+        let Some(backend) = table.backends.iter().find(|b| b.name() == server) else { return };
+        for handle in handles {
+            backend.pipeline.handles.remember(handle, Instant::now());
+        }
+    }
+
     /// The paths of the MCP endpoints.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
@@ -168,6 +178,7 @@ fn backend(
             policy: Arc::clone(&parts.policy),
             sessions,
             schemas: Schemas::default(),
+            handles: Handles::new(limits.handles_max, limits.handle_age),
             server: server.name.clone(),
             limits,
             answers: parts.answers,

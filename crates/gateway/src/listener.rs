@@ -4,6 +4,7 @@
 use crate::asked::Origin;
 use crate::backend::stopping;
 use crate::body::ReplyBody;
+use crate::claims;
 use crate::client::ClientEnd;
 use crate::connection::{self, Protocol};
 use crate::gateway::Gateway;
@@ -242,6 +243,9 @@ impl Gateway {
         }
         if !headers::origin_allowed(map, &self.listener.allowed_origins) {
             return Err(Cause::Origin(shown(http::header::ORIGIN)));
+        }
+        if let Some(name) = claims::overrides(map) {
+            return Err(Cause::Override(name.as_str()));
         }
         if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
             return Err(Cause::OutOfPlace("second session id in one"));

@@ -5,16 +5,18 @@
 
 use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
+use crate::claims;
 use crate::config::{AnswerDurability, Limits};
+use crate::handles::{Handles, Standing, UnknownHandles};
 use crate::refusal::{Cause, Known, Refusal};
 use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
-use event::{Actor, CallId, Chain, Direction, Event, Transport};
+use event::{Actor, CallId, Chain, Direction, Event, Status, TaskState, Transport};
 use http::HeaderMap;
 use identity::Verifier;
-use mcp::reply::ResultType;
+use mcp::reply::{ResultType, TaskStatus};
 use mcp::{Frame, Message, Outcome, RequestId};
 use policy::{Engine, Permit, Verdict};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub(crate) struct Pipeline {
     pub(crate) sessions: Sessions,
     /// What this server wants mirrored in headers.
     pub(crate) schemas: Schemas,
+    pub(crate) handles: Handles,
     /// Name of the upstream server.
     pub(crate) server: String,
     pub(crate) limits: Limits,
@@ -70,6 +73,8 @@ pub(crate) struct About<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) request_bytes: u64,
     pub(crate) in_session: bool,
+    /// `known` or `unknown`, when it goes on with other calls by a handle.
+    pub(crate) handle: Option<&'static str>,
 }
 
 impl Received {
@@ -98,10 +103,11 @@ impl Pipeline {
         let Some(call) = Call::of(&message, &self.server) else {
             return self.admit_answer(received, &message).await;
         };
-        let call = call.or_revision(received.header_revision());
+        let mut call = call.or_revision(received.header_revision());
         self.check_headers(received, &message, &call)?;
         let actor = self.identify(received, Some(&call)).await?;
         let session = self.enter_session(received, &call, &actor)?;
+        self.join_chain(received, &mut call, &actor)?;
         let permit = self.decide(received, &call, &actor, session.is_some())?;
         let place = call.id.as_ref().zip(session.as_deref().or(received.only.as_deref()));
         if let Some((id, session)) = place {
@@ -116,7 +122,8 @@ impl Pipeline {
         }
         let receipt = recorded?;
         self.end_again(session.as_deref());
-        let asked = Arc::new(asked(received, &actor, permit, receipt));
+        let asked = Arc::new(asked(received, &call, &actor, (permit, receipt)));
+        self.handles.follow(&call, &asked);
         if let Some((id, session)) = place {
             session.hold(id, &asked);
         }
@@ -134,7 +141,7 @@ impl Pipeline {
         let permit = self.decide(received, call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, call, &actor, &permit).await?;
         self.end_again(session.as_deref());
-        Ok((Arc::new(asked(received, &actor, permit, receipt)), session))
+        Ok((Arc::new(asked(received, call, &actor, (permit, receipt))), session))
     }
 
     fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
@@ -151,8 +158,8 @@ impl Pipeline {
         }
     }
 
-    /// The headers of the 2026-07-28 revision must say what the body says; decisions rest on the body
-    /// alone (transports, "Server Validation").
+    /// Headers must say what the body says, and those of the 2026-07-28 revision must be there; decisions
+    /// rest on the body alone (transports, "Server Validation").
     fn check_headers(
         &self,
         received: &Received,
@@ -160,10 +167,11 @@ impl Pipeline {
         call: &Call,
     ) -> Result<(), Refusal> {
         let Some(headers) = &received.headers else { return Ok(()) };
+        let refuse = |cause: Cause| Refusal::new(cause, known(received, Some(call), None));
+        claims::check(headers, message).map_err(|mismatch| refuse(mismatch.into()))?;
         if !call.is_modern() {
             return Ok(());
         }
-        let refuse = |cause: Cause| Refusal::new(cause, known(received, Some(call), None));
         mcp::header::check_modern_meta(message).map_err(|missing| refuse(missing.into()))?;
         let pairs = || headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         mcp::header::check_modern_headers(pairs(), message)
@@ -225,6 +233,7 @@ impl Pipeline {
             origin: &received.origin,
             request_bytes: length(&received.raw),
             in_session,
+            handle: call.handle_word(),
         };
         match self.policy.decide(&self.policy_request(actor, call, &about)) {
             Verdict::Permitted(permit) => Ok(permit),
@@ -255,8 +264,34 @@ impl Pipeline {
                 time: self.recorder.clock().now(),
                 request_bytes: about.request_bytes,
                 session: about.in_session,
+                handle: about.handle,
             },
         }
+    }
+
+    /// A call that names handles goes on with the calls that brought them, if those were its caller's.
+    fn join_chain(
+        &self,
+        received: &Received,
+        call: &mut Call,
+        actor: &Actor,
+    ) -> Result<(), Refusal> {
+        let standing = self.handles.standing(call, &Owner::of(actor), Instant::now());
+        let refused = match standing {
+            Standing::None => return Ok(()),
+            Standing::Known(chain) => {
+                let root = received.chain.root.or(chain.root);
+                call.chain = Chain { follows: chain.follows, root };
+                return Ok(());
+            }
+            Standing::Unknown if self.limits.unknown_handles == UnknownHandles::Pass => {
+                return Ok(());
+            }
+            Standing::Unknown => Cause::UnknownHandle,
+            Standing::OfAnother => Cause::HandleOfAnother,
+            Standing::OfAnotherCall => Cause::HandleOfAnotherCall,
+        };
+        Err(Refusal::new(refused, known(received, Some(call), Some(actor))))
     }
 
     async fn record_asked(
@@ -331,6 +366,7 @@ impl Pipeline {
                 session: ending.session.clone(),
             },
         );
+        let event = Event { handles: ending.handles.clone(), ..event };
         let recorded = match durability {
             AnswerDurability::BeforeRelease => self.recorder.record(&event).await.map(|_| ()),
             AnswerDurability::NextCommit => self.recorder.submit(&event),
@@ -344,7 +380,7 @@ impl Pipeline {
     /// its last call in progress, and its program stops.
     pub(crate) async fn end_session(&self, session: &Session) {
         for asked in session.take_all() {
-            self.ended(&asked, &Ending::new(event::Status::Unknown)).await;
+            self.ended(&asked, &Ending::new(Status::Unknown)).await;
         }
         self.recorder.end_session(&session.digest);
         if let Some(program) = &session.program {
@@ -417,7 +453,7 @@ pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Act
             (Some(actor), _) | (None, Caller::Known(actor)) => actor.clone(),
             (None, Caller::Verify(_)) => Actor::anonymous(),
         },
-        chain: received.chain,
+        chain: chain_of(received, call),
         direction: Direction::ToServer,
         resource: call.map(|c| c.resource.clone()),
         client: call.and_then(|c| c.client.clone()),
@@ -448,10 +484,21 @@ fn asked_record(known: Known, decision: event::Decision) -> event::Asked {
     }
 }
 
-fn asked(received: &Received, actor: &Actor, permit: Permit, receipt: Receipt) -> Asked {
+/// By its handles a call belongs to a chain of its own; else to that of what it is a part of.
+fn chain_of(received: &Received, call: Option<&Call>) -> Chain {
+    call.map(|call| call.chain).filter(|chain| chain.follows.is_some()).unwrap_or(received.chain)
+}
+
+fn asked(
+    received: &Received,
+    call: &Call,
+    actor: &Actor,
+    (permit, receipt): (Permit, Receipt),
+) -> Asked {
     Asked {
         call: received.call,
-        chain: received.chain,
+        chain: chain_of(received, Some(call)),
+        on: (call.resource.method.clone(), call.resource.names.clone()),
         owner: Owner::of(actor),
         origin: received.origin.clone(),
         request_bytes: length(&received.raw),
@@ -462,24 +509,53 @@ fn asked(received: &Received, actor: &Actor, permit: Permit, receipt: Receipt) -
     }
 }
 
-/// How a call ended, by the message that answers it.
-pub(crate) fn ending_of(response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
-    let (status, code) = match &response.outcome {
-        Outcome::Error { code } => (event::Status::ProtocolError, Some(*code)),
-        Outcome::Result(result) => (result_status(result), None),
-    };
-    Ending { code, response_bytes: length(raw), response_messages: 1, ..Ending::new(status) }
+impl Pipeline {
+    /// How a call of the client ended, by the message that answers it; takes in the handles in it.
+    pub(crate) fn ending(&self, asked: &Asked, response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
+        let handles = match &response.outcome {
+            Outcome::Result(result) => self.handles.give(asked, result, Instant::now()),
+            Outcome::Error { .. } => Vec::new(),
+        };
+        Ending { handles, ..ending_of(response, raw) }
+    }
 }
 
-fn result_status(result: &mcp::reply::ResultView<'_>) -> event::Status {
-    let task_failed = result.task.as_ref().is_some_and(|task| task.is_error);
-    if result.is_error || task_failed {
-        return event::Status::ToolError;
+/// How a call ended, by the message that answers it.
+pub(crate) fn ending_of(response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
+    let (status, code, task) = match &response.outcome {
+        Outcome::Error { code } => (Status::ProtocolError, Some(*code), None),
+        Outcome::Result(result) => {
+            let task = result.task.as_ref();
+            let code = task.and_then(|task| task.error_code);
+            (result_status(result), code, task.and_then(|task| state_of(task.status)))
+        }
+    };
+    Ending { code, task, response_bytes: length(raw), response_messages: 1, ..Ending::new(status) }
+}
+
+/// A task that failed is a tool that failed, whenever that is told.
+fn result_status(result: &mcp::reply::ResultView<'_>) -> Status {
+    let task = result.task.as_ref();
+    if result.is_error || task.is_some_and(|t| t.is_error || t.status == TaskStatus::Failed) {
+        return Status::ToolError;
     }
-    match result.result_type {
-        ResultType::InputRequired => event::Status::InputRequired,
-        ResultType::Task => event::Status::Task,
-        ResultType::Complete | ResultType::Other => event::Status::Ok,
+    match (result.result_type, task.map(|task| task.status)) {
+        (ResultType::InputRequired, _) => Status::InputRequired,
+        (ResultType::Task, _) | (_, Some(TaskStatus::Working | TaskStatus::InputRequired)) => {
+            Status::Task
+        }
+        (ResultType::Complete | ResultType::Other, _) => Status::Ok,
+    }
+}
+
+fn state_of(status: TaskStatus) -> Option<TaskState> {
+    match status {
+        TaskStatus::Working => Some(TaskState::Working),
+        TaskStatus::InputRequired => Some(TaskState::InputRequired),
+        TaskStatus::Completed => Some(TaskState::Completed),
+        TaskStatus::Cancelled => Some(TaskState::Cancelled),
+        TaskStatus::Failed => Some(TaskState::Failed),
+        TaskStatus::Other => None,
     }
 }
 

@@ -55,6 +55,7 @@ impl Pipeline {
             origin,
             request_bytes: bytes,
             in_session: true,
+            handle: None,
         };
         let permit = match self.policy.decide(&self.policy_request(&known.actor, call, &about)) {
             Verdict::Permitted(permit) => permit,
@@ -84,6 +85,7 @@ impl Pipeline {
             Ok(receipt) => Ok(Asked {
                 call: known.call,
                 chain: known.chain,
+                on: (call.resource.method.clone(), call.resource.names.clone()),
                 owner: session.owner.clone(),
                 origin: origin.clone(),
                 request_bytes: bytes,

@@ -41,6 +41,8 @@ pub(crate) enum Cause {
     Host(String),
     #[error("origin `{0}` is not allowed")]
     Origin(String),
+    #[error("the header `{0}` would make another request of this one: leave it out")]
+    Override(&'static str),
     #[error("{0}")]
     Unidentified(Rejection),
     #[error("no policy permits this call, or one forbids it")]
@@ -49,6 +51,12 @@ pub(crate) enum Cause {
     UnknownSession,
     #[error("no such session; start a new one")]
     SessionOfAnother,
+    #[error("no such task or request state; start anew")]
+    UnknownHandle,
+    #[error("no such task or request state; start anew")]
+    HandleOfAnother,
+    #[error("no such task or request state; start anew")]
+    HandleOfAnotherCall,
     #[error("{0}")]
     Overloaded(&'static str),
     #[error("the call cannot be put on record, so it is not carried out")]
@@ -125,6 +133,7 @@ impl Cause {
             }
             Self::Host(_) => terms(40_310, StatusCode::FORBIDDEN, "http.host"),
             Self::Origin(_) => terms(40_311, StatusCode::FORBIDDEN, "http.origin"),
+            Self::Override(_) => terms(40_005, StatusCode::BAD_REQUEST, "http.override"),
             Self::Unidentified(rejection) if rejection.is_retryable() => {
                 terms(50_310, StatusCode::SERVICE_UNAVAILABLE, "identity")
             }
@@ -133,6 +142,10 @@ impl Cause {
             Self::Forbidden(_) => terms(40_300, StatusCode::OK, "policy.forbid"),
             Self::UnknownSession => terms(40_400, StatusCode::NOT_FOUND, "session.unknown"),
             Self::SessionOfAnother => terms(40_400, StatusCode::NOT_FOUND, "session.of-another"),
+            // 200, as a policy's refusal: it concerns this call and not the connection.
+            Self::UnknownHandle => terms(40_410, StatusCode::OK, "handle.unknown"),
+            Self::HandleOfAnother => terms(40_410, StatusCode::OK, "handle.of-another"),
+            Self::HandleOfAnotherCall => terms(40_410, StatusCode::OK, "handle.of-another-call"),
             Self::Overloaded(_) => {
                 terms(50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded")
             }
@@ -185,6 +198,7 @@ impl Refusal {
         let reason = match &self.cause {
             // One wording for both, so that probing for sessions of others shows nothing.
             Cause::SessionOfAnother => "session.unknown".to_owned(),
+            Cause::HandleOfAnother | Cause::HandleOfAnotherCall => "handle.unknown".to_owned(),
             cause => cause.reason(),
         };
         error_message(

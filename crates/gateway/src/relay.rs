@@ -6,7 +6,7 @@ use crate::asked::Ending;
 use crate::client::{ClientEnd, ClientStream};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::headers;
-use crate::pipeline::{ending_of, length};
+use crate::pipeline::length;
 use crate::refusal::{Detail, error_message, json_response};
 use crate::source::{Broken, Item, Source, sse_event};
 use crate::upstream::http::SendError;
@@ -19,7 +19,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mcp::{Frame, Message, Method};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Exchange<'_> {
     /// Carries the answer of an HTTP server.
@@ -160,7 +160,8 @@ impl Exchange<'_> {
             Ok(Frame::Single(Message::Response(response)))
                 if response.id.is_none() || response.id == self.call.id =>
             {
-                Ending { http_status: Some(status.as_u16()), ..ending_of(&response, bytes) }
+                let ending = self.pipeline.ending(&self.about, &response, bytes);
+                Ending { http_status: Some(status.as_u16()), ..ending }
             }
             _ if !status.is_success() => plain(Status::HttpError),
             // Notifications and session operations are owed no message.
@@ -179,11 +180,13 @@ impl Exchange<'_> {
         let Ok(client) = client.stream(head) else {
             return self.abandon(&mut source, End::Gone).await;
         };
+        let idle = self.pipeline.limits.stream_idle_timeout.filter(|_| !self.call.is_listening());
         let end = loop {
             let next = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = client.gone() => break End::Gone,
+                () = elapsed(idle) => break End::TimedOut,
                 next = source.next() => next,
             };
             match next {
@@ -193,11 +196,7 @@ impl Exchange<'_> {
                     }
                 }
                 Ok(None) => break self.orderly_end(&source),
-                Err(Broken::TooLarge) => break End::TooLarge,
-                Err(Broken::Connection(error)) => {
-                    tracing::warn!(server = %self.pipeline.server, %error, "answer broke off");
-                    break End::Broken;
-                }
+                Err(broken) => break self.broken_off(&broken),
             }
         };
         if matches!(end, End::Complete | End::Gone) || self.is_cancelled() {
@@ -206,6 +205,16 @@ impl Exchange<'_> {
             client.cut().await;
         }
         self.abandon(&mut source, end).await;
+    }
+
+    fn broken_off(&self, broken: &Broken) -> End {
+        match broken {
+            Broken::TooLarge => End::TooLarge,
+            Broken::Connection(error) => {
+                tracing::warn!(server = %self.pipeline.server, %error, "answer broke off");
+                End::Broken
+            }
+        }
     }
 
     /// Judges one piece and passes it on; `Some` when the stream must end here.
@@ -252,7 +261,7 @@ impl Exchange<'_> {
     /// Ends the exchange on both sides: a program is told that the answer is not wanted any more; an
     /// HTTP server sees the connection close.
     async fn abandon(&mut self, source: &mut Source, end: End) {
-        if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped) =
+        if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped | End::TimedOut) =
             (source, &self.asked, end)
         {
             lines.abandon(asked).await;
@@ -327,6 +336,14 @@ impl Exchange<'_> {
             Ok(()) => failure.response(&self.call, asked.call),
             Err(error) => unrecorded(&self.call, asked.call, &error),
         });
+    }
+}
+
+/// Returns after this time; never when there is none.
+async fn elapsed(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    pub(crate) fn new(provider: String, id: String) -> Self {
+        Self { provider, id }
+    }
+
     pub(crate) fn of(actor: &Actor) -> Self {
         Self { provider: actor.provider.clone(), id: actor.id.clone() }
     }

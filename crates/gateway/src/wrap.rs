@@ -10,7 +10,8 @@ use crate::asked::{Asked, Ending, Origin};
 use crate::batch::Part;
 use crate::call::Call;
 use crate::config::{AnswerDurability, Command, Limits};
-use crate::pipeline::{Admitted, Caller, Pipeline, Received, ending_of, known, length};
+use crate::handles::Handles;
+use crate::pipeline::{Admitted, Caller, Pipeline, Received, known, length};
 use crate::proof::Cleared;
 use crate::refusal::{Cause, Detail, Refusal, error_message};
 use crate::relay::Failure;
@@ -124,6 +125,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             policy: parts.policy,
             sessions,
             schemas: Schemas::default(),
+            handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,
@@ -382,7 +384,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             return None;
         };
         self.negotiate(id, response);
-        let ending = ending_of(response, raw);
+        let ending = self.pipeline.ending(&asked, response, raw);
         let answer = match self.pipeline.answered(&asked, &ending, self.pipeline.answers).await {
             Ok(()) => raw.clone(),
             Err(_already_logged) => {

@@ -61,6 +61,7 @@ fn request<'a>(actor: &'a Actor, resource: &'a Resource) -> Request<'a> {
             peer: Some([192, 0, 2, 7].into()),
             protocol: Some("2026-07-28"),
             region: Some("eu"),
+            handle: None,
             request_bytes: 512,
             session: true,
             time: Time::from_unix_us(1_795_336_620_123_456),

@@ -37,6 +37,9 @@ pub struct Context<'a> {
     pub gateway: &'a str,
     /// Address of the caller's connection, as the gateway sees it.
     pub peer: Option<IpAddr>,
+    /// `known` or `unknown`: whether the gateway saw the handle (`requestState`, task id) given out by
+    /// which the call goes on with others; absent when it names none.
+    pub handle: Option<&'a str>,
     /// Protocol revision that the message claims.
     pub protocol: Option<&'a str>,
     /// Region, from the configuration.
@@ -255,8 +258,17 @@ fn server(words: &Vocabulary, name: &str) -> Result<Entity, Misfit> {
 }
 
 fn context(needs: Needs, request: &Request<'_>) -> Result<cedar_policy::Context, Misfit> {
-    let Context { gateway, peer, protocol, region, request_bytes, session, time, transport } =
-        request.context;
+    let Context {
+        gateway,
+        handle,
+        peer,
+        protocol,
+        region,
+        request_bytes,
+        session,
+        time,
+        transport,
+    } = request.context;
     let bytes = i64::try_from(request_bytes).unwrap_or(i64::MAX);
     let fixed = [
         ("class", text(class_word(request.resource.class))),
@@ -269,6 +281,7 @@ fn context(needs: Needs, request: &Request<'_>) -> Result<cedar_policy::Context,
     let peer = peer.filter(|_| needs.peer).map(|peer| RestrictedExpression::new_ip(address(peer)));
     let time = needs.time.then(|| RestrictedExpression::new_datetime(milliseconds(time)));
     let known = [
+        ("handle", handle.map(text)),
         ("peer", peer),
         ("protocol", protocol.map(text)),
         ("region", region.map(text)),

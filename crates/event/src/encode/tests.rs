@@ -219,6 +219,13 @@ fn in_chains(text: &str) -> Vec<Event> {
     events
 }
 
+/// What came after chains: the handles that an answer gives out.
+fn with_handles(text: &str) -> Vec<Event> {
+    let answered = every_kind(text).into_iter().filter(|event| event.kind == Kind::CallAnswered);
+    let digests = ["sha256:00112233445566778899aabbccddeeff", text].map(str::to_owned);
+    answered.map(|event| Event { handles: digests.to_vec(), ..event }).collect()
+}
+
 fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
@@ -236,6 +243,11 @@ fn bytes_of_sequences_never_change() {
 #[test]
 fn bytes_of_chains_never_change() {
     check_golden("tests/golden/events-v1-chains.jsonl", &in_chains(AWKWARD));
+}
+
+#[test]
+fn bytes_of_handles_never_change() {
+    check_golden("tests/golden/events-v1-handles.jsonl", &with_handles(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";

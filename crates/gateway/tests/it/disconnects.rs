@@ -187,3 +187,17 @@ async fn send_half(address: std::net::SocketAddr, ask: &Ask) -> String {
     stream.read_to_string(&mut reply).await.unwrap();
     reply
 }
+
+#[tokio::test]
+async fn a_stream_that_stalls_is_timed_out() {
+    let (upstream, mut waiting) = Upstream::held().await;
+    let plan = Plan::http(&upstream).limits(|limits| limits.stream_idle_timeout = Some(SOON));
+    let rig = plan.start().await;
+    let sent = spawned(&rig, modern_call("1", "echo"));
+    let stream = waiting.next().await.stream();
+    let mut reply = sent.await.unwrap();
+    assert_eq!(reply.rest().await, End::Broken);
+    stream.abandoned().await;
+    let trail = rig.stop().await;
+    assert_eq!(trail.call("tools/call").status(), Status::TimedOut);
+}

@@ -12,6 +12,8 @@ mod batches;
 mod beside;
 mod bytes;
 mod certificates;
+mod chains;
+mod bypass;
 mod client;
 mod correlation;
 mod disconnects;
