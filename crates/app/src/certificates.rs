@@ -75,7 +75,9 @@ impl Certificates {
     /// The servers, each with its own TLS.
     pub(crate) fn for_servers(&self, mut servers: Vec<NamedServer>) -> Vec<NamedServer> {
         for NamedServer { name, server } in &mut servers {
-            if let (Server::Http { tls, .. }, Some(own)) = (server, self.servers.get(name)) {
+            if let (Server::Http { tls, .. } | Server::Sse { tls, .. }, Some(own)) =
+                (server, self.servers.get(name))
+            {
                 *tls = own.clone();
             }
         }

@@ -216,7 +216,7 @@ impl Checker<'_> {
         }
         match server.transport.as_deref() {
             None | Some("streamable-http") => Some(Server::Http { url, tls: ServerTls::default() }),
-            Some("sse") => Some(Server::Sse { url }),
+            Some("sse") => Some(Server::Sse { url, tls: ServerTls::default() }),
             Some(_) => {
                 self.wrong(&format!("{path}.transport"), "must be `streamable-http` or `sse`");
                 None

@@ -127,6 +127,8 @@ pub enum Server {
     Sse {
         /// Where its stream of events is.
         url: Url,
+        /// Whom to trust, and as whom to connect.
+        tls: ServerTls,
     },
     /// A local program that speaks MCP on standard input and output.
     Stdio(Command),

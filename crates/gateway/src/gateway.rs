@@ -159,9 +159,9 @@ fn backend(
     let limits = parts.limits.clone();
     let upstream = match &server.server {
         Server::Http { url, tls } => Upstream::Http(HttpUpstream::new(url, tls, &limits)?),
-        Server::Sse { url } => {
+        Server::Sse { url, tls } => {
             let strays = Strays::new(&parts.recorder, &server.name, None);
-            Upstream::Sse(Box::new(SseUpstream::new(url, &limits, strays)?))
+            Upstream::Sse(Box::new(SseUpstream::new(url, tls, &limits, strays)?))
         }
         Server::Stdio(command) => Upstream::Stdio(Bridge::new(
             command.clone(),

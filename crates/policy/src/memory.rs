@@ -76,9 +76,19 @@ impl Seen {
     }
 
     fn context(&mut self, context: Context<'_>, needs: Needs) {
-        let Context { gateway, peer, protocol, region, request_bytes, session, time: _, transport } =
-            context;
+        let Context {
+            gateway,
+            handle,
+            peer,
+            protocol,
+            region,
+            request_bytes,
+            session,
+            time: _,
+            transport,
+        } = context;
         self.words([gateway, transport_word(transport)]);
+        self.maybe(handle);
         self.maybe(protocol);
         self.maybe(region);
         self.number(session);

@@ -7,13 +7,14 @@ use crate::upstream::lanes::{Lanes, ServerBody};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
 /// The connections to one Streamable HTTP endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct HttpUpstream {
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     uri: Uri,
     /// Of every request, such as the gateway's own credential.
     headers: HeaderMap,
@@ -64,6 +65,7 @@ impl HttpUpstream {
         let bad = |reason: String| BadUpstream { url: url.to_string(), reason };
         let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("{e}")))?;
         let lanes = Lanes::new(tls, limits.connect_timeout).map_err(|e| bad(format!("{e}")))?;
+        let lanes = Arc::new(lanes);
         let headers = HeaderMap::new();
         Ok(Self { lanes, uri, headers, reply_timeout: limits.reply_timeout })
     }

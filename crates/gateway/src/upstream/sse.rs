@@ -2,14 +2,15 @@
 //! that begins with the address to send to. One connection is one session; it knows no message.
 
 use super::http::{BadUpstream, HttpUpstream, Outbound, SendError};
+use super::lanes::ServerBody;
 use crate::config::Limits;
 use crate::headers;
 use crate::proof::Proof;
+use crate::tls::ServerTls;
 use crate::withheld::Strays;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use mcp::sse::{SseContent, SseEvent, SseParser};
 use std::time::Duration;
 use url::Url;
@@ -28,15 +29,20 @@ pub(crate) struct SseUpstream {
 /// What a server says on its stream.
 #[derive(Debug)]
 pub(super) struct Spoken {
-    body: Incoming,
+    body: ServerBody,
     parser: SseParser,
 }
 
 impl SseUpstream {
     /// A server whose stream is at `url`; connects once for each session.
-    pub(crate) fn new(url: &Url, limits: &Limits, strays: Strays) -> Result<Self, BadUpstream> {
+    pub(crate) fn new(
+        url: &Url,
+        tls: &ServerTls,
+        limits: &Limits,
+        strays: Strays,
+    ) -> Result<Self, BadUpstream> {
         Ok(Self {
-            http: HttpUpstream::new(url, limits)?,
+            http: HttpUpstream::new(url, tls, limits)?,
             url: url.clone(),
             endpoint_timeout: limits.reply_timeout,
             event_bytes_max: limits.reply_bytes_max,

@@ -6,10 +6,12 @@ use crate::backend::{Backend, Stops};
 use crate::config::{AnswerDurability, Limits};
 use crate::delegate::{Delegate, Kind, cancelled};
 use crate::event_stream::Streams;
+use crate::handles::Handles;
 use crate::pipeline::{Caller, Pipeline, known};
 use crate::refusal::{Cause, Refusal};
 use crate::schemas::Schemas;
 use crate::session::Sessions;
+use crate::tls::ServerTls;
 use crate::upstream::Upstream;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
 use crate::upstream::process::{Line, read_line};
@@ -82,7 +84,8 @@ where
 }
 
 fn backend(parts: WrapUrlParts) -> Result<Backend, BadUpstream> {
-    let upstream = HttpUpstream::new(&parts.url, &parts.limits)?.with_headers(parts.headers);
+    let upstream = HttpUpstream::new(&parts.url, &ServerTls::default(), &parts.limits)?
+        .with_headers(parts.headers);
     let sessions = Sessions::new(2, parts.limits.session_calls_max, NEVER);
     Ok(Backend {
         pipeline: Pipeline {
@@ -90,6 +93,7 @@ fn backend(parts: WrapUrlParts) -> Result<Backend, BadUpstream> {
             policy: parts.policy,
             sessions,
             schemas: Schemas::default(),
+            handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,

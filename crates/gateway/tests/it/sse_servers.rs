@@ -8,6 +8,7 @@ use crate::rig::{Plan, Rig};
 use crate::upstream::{Stream, Upstream, Waiting, empty, typed};
 use event::Status;
 use gateway::config::Server;
+use gateway::tls::ServerTls;
 use http::Method;
 use tokio::task::JoinHandle;
 
@@ -16,7 +17,7 @@ const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"202
 async fn rig() -> (Upstream, Waiting, Rig) {
     let (upstream, waiting) = Upstream::held().await;
     let url = format!("http://{}/events?k=v", upstream.address).parse().unwrap();
-    let rig = Plan::in_front_of(Server::Sse { url }).start().await;
+    let rig = Plan::in_front_of(Server::Sse { url, tls: ServerTls::default() }).start().await;
     (upstream, waiting, rig)
 }
 
