@@ -1,137 +1,118 @@
-//! What a call through the gateway costs, beside the same call made directly and through a bare proxy:
-//! throughput, latency, CPU time and memory, in rounds that take turns, on one machine.
+//! What a call through the gateway costs, beside the same call made directly, through proxies that only
+//! pass on, through one that keeps durable records and does nothing else, and through rivals: throughput,
+//! latency, processor time and memory, in rounds that take turns, on one machine.
 //!
 //! ```text
-//! cargo bench -p app --bench end_to_end                      everything, two to three minutes
-//! cargo bench -p app --bench end_to_end -- --rounds 3 --round-ms 500
+//! cargo bench -p app --bench callpath                        everything, four to five minutes
+//! cargo bench -p app --bench callpath -- --rounds 3 --round-ms 500
+//! cargo bench -p app --bench callpath -- --only JWT --concurrency 64
+//! cargo bench -p app --bench callpath -- --rivals FOLDER     with what `callpath/rivals FOLDER` installed
+//! cargo bench -p app --bench callpath -- --under "perf record -g -o FILE"
 //! ```
 //!
-//! The upstream server, the bare proxy and each gateway are processes of their own; the load comes from
-//! one thread of this one. It judges nothing: the figures go to `docs/performance.md`.
+//! The upstream server, each proxy and each gateway are processes of their own; the load comes from one
+//! thread of this one. It judges nothing: the figures go to `docs/performance.md`.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod audited;
+mod cast;
 mod children;
+mod disk;
 mod load;
 mod machine;
+mod nginx;
 mod pass_through;
+mod proc;
 mod report;
+mod rivals;
+mod settings;
+mod site;
 mod upstream;
 
-use anyhow::Context as _;
-use children::{Child, Site};
-use load::{Request, Round};
-use report::Row;
+use cast::{Cast, Target};
+use load::Round;
+use report::{Cell, Row};
+use settings::Settings;
 use std::time::Duration;
-
-/// Calls in flight, each on a connection of its own.
-const CONCURRENCY: [usize; 4] = [1, 16, 64, 256];
 
 /// Calls to each target before anything is measured: connections, caches, first segments.
 const WARM_UP: Duration = Duration::from_millis(300);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let word = |i: usize| arguments.get(i).map(String::as_str);
-    match (word(0), word(1)) {
-        (Some("upstream"), None) => upstream::run(),
-        (Some("pass-through"), Some(to)) => pass_through::run(to),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["upstream"] => upstream::run(),
+        ["pass-through", to] => pass_through::run(to),
+        ["audited", "both", to, file] => audited::run(to, file, audited::Second::Awaited),
+        ["audited", "first", to, file] => audited::run(to, file, audited::Second::NextCommit),
         // Anything else that builds all targets starts this one without the word.
-        _ if arguments.iter().any(|word| word == "--bench") => measure(&Settings::of(&arguments)?),
+        _ if words.contains(&"--bench") => measure(&Settings::of(&arguments)?),
         _ => {
-            println!("not measured: run it with `cargo bench -p app --bench end_to_end`");
+            println!("not measured: run it with `cargo bench -p app --bench callpath`");
             Ok(())
         }
     }
 }
 
-struct Settings {
-    rounds: usize,
-    round: Duration,
-}
-
-impl Settings {
-    fn of(arguments: &[String]) -> anyhow::Result<Self> {
-        let number = |name: &str, default: u64| {
-            let mut rest = arguments.iter().skip_while(|word| *word != name).skip(1);
-            rest.next().map_or(Ok(default), |text| text.parse().context(name.to_owned()))
-        };
-        Ok(Self {
-            rounds: usize::try_from(number("--rounds", 5)?)?,
-            round: Duration::from_millis(number("--round-ms", 1_000)?),
-        })
-    }
-}
-
-/// One thing that is called, in one way.
-struct Target<'c> {
-    name: &'static str,
-    child: &'c Child,
-    request: Request,
-}
-
 fn measure(settings: &Settings) -> anyhow::Result<()> {
-    let site = Site::make()?;
-    let upstream = Child::upstream()?;
-    let floor = Child::pass_through(&upstream.address)?;
-    let gateway = site.gateway("next-commit", &upstream.address)?;
-    let strict = site.gateway("before-release", &upstream.address)?;
-    let plain = |child: &Child| Request::of_2025(&child.address, None);
-    let key = |child: &Child| Request::of_2025(&child.address, Some(&site.key));
-    let targets = [
-        Target { name: "direct", child: &upstream, request: plain(&upstream) },
-        Target { name: "bare proxy (floor)", child: &floor, request: plain(&floor) },
-        Target { name: "gateway, API key", child: &gateway, request: key(&gateway) },
-        Target {
-            name: "gateway, API key, 2026-07-28",
-            child: &gateway,
-            request: Request::of_2026(&gateway.address, &site.key),
-        },
-        Target {
-            name: "gateway, JWT",
-            child: &gateway,
-            request: Request::of_2025(&gateway.address, Some(&site.token)),
-        },
-        Target { name: "gateway, answers before release", child: &strict, request: key(&strict) },
-    ];
+    let cast = Cast::assemble(settings)?;
+    let targets = cast.targets(settings);
     print!("{}", machine::describe()?);
     println!(
-        "- settings: {} rounds of {} ms per cell, in turns; medians over rounds; bodies of {} and {} \
-         bytes; log and configuration as `countersign init` makes them, publishing every second",
+        "- settings: {} rounds of {} ms per cell, in turns; medians over rounds; one connection per call \
+         in flight; bodies of {} and {} bytes; log and configuration as `countersign init` makes them, \
+         publishing every second",
         settings.rounds,
         settings.round.as_millis(),
-        key(&gateway).body_bytes,
-        Request::of_2026(&gateway.address, &site.key).body_bytes,
+        load::Form::Of2025.body_bytes(),
+        load::Form::Of2026.body_bytes(),
     );
+    for (name, setting) in cast.settings() {
+        println!("- {name}: {setting}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut rows = Vec::new();
-    for concurrency in CONCURRENCY {
-        let mut cells: Vec<Vec<Round>> = targets.iter().map(|_| Vec::new()).collect();
-        for target in &targets {
-            runtime.block_on(load::round(&target.request, concurrency, WARM_UP))?;
+    let mut syncs = Vec::new();
+    for &concurrency in &settings.concurrency {
+        let mut cells: Vec<Cell> = targets.iter().map(|_| Cell::default()).collect();
+        for (target, cell) in targets.iter().zip(&mut cells) {
+            cell.note(
+                runtime.block_on(load::round(&target.request, concurrency, WARM_UP)).map(drop),
+            );
         }
         for _ in 0..settings.rounds {
             for (target, cell) in targets.iter().zip(&mut cells) {
-                let before = target.child.cpu()?;
-                let load = load::round(&target.request, concurrency, settings.round);
-                let mut round = runtime.block_on(load).with_context(|| target.name.to_owned())?;
-                round.cpu = target.child.cpu()?.saturating_sub(before);
-                cell.push(round);
+                if cell.failure.is_none() {
+                    let load = load::round(&target.request, concurrency, settings.round);
+                    cell.take(measured(target, || runtime.block_on(load)));
+                }
             }
+            syncs.push(disk::sync_us(&cast.directory())?);
         }
         rows.extend(
-            targets.iter().zip(&cells).map(|(t, cell)| Row::new(t.name, concurrency, cell)),
+            targets.iter().zip(cells).map(|(t, cell)| Row::new(t.name(), concurrency, cell)),
         );
     }
-    println!("- load average after: {}\n", machine::load_average()?);
-    print!("{}", report::table(&rows));
+    println!("- load average after: {}", machine::load_average()?);
     println!(
-        "\nResident memory of the gateway: {} MiB now, {} MiB at most; of the bare proxy: {} MiB at most.",
-        gateway.memory_mib("VmRSS")?,
-        gateway.memory_mib("VmHWM")?,
-        floor.memory_mib("VmHWM")?
+        "- one append of 1 KiB and its `fdatasync`, between the rounds: {}\n",
+        disk::told(&mut syncs)
     );
-    for child in [gateway, strict, floor, upstream] {
-        child.end()?;
-    }
-    site.verify()
+    print!("{}", report::table(&rows));
+    print!("{}", report::goals(&rows, disk::median(&mut syncs)));
+    drop(targets);
+    cast.end()
+}
+
+/// A round, with the processor time that its target took for it.
+fn measured(
+    target: &Target<'_>,
+    round: impl FnOnce() -> anyhow::Result<Round>,
+) -> anyhow::Result<Round> {
+    let before = target.child.cpu()?;
+    let mut round = round()?;
+    round.cpu = target.child.cpu()?.saturating_sub(before);
+    round.resident_mib = target.child.resident_mib()?;
+    Ok(round)
 }

@@ -1,0 +1,48 @@
+//! Proxies of others that were installed beforehand by the script `rivals`. It leaves a list, one line for
+//! each: name, path of its MCP endpoint, how it is set, and its command, with tabs between them. A path of
+//! `-` means that it could not be installed, and the next field says why.
+
+use crate::children::{Child, free_address};
+use anyhow::Context as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// One line of the list.
+pub(crate) struct Rival {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) setting: String,
+    command: String,
+}
+
+/// What the script has installed, and what it could not.
+pub(crate) fn list(folder: &Path) -> anyhow::Result<Vec<Rival>> {
+    let file = folder.join("rivals.list");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("`{}`", file.display()))?;
+    let rivals = text.lines().map(|line| {
+        let mut fields = line.split('\t').map(str::to_owned);
+        let mut next = || fields.next().unwrap_or_default();
+        Rival { name: next(), path: next(), setting: next(), command: next() }
+    });
+    Ok(rivals.collect())
+}
+
+impl Rival {
+    pub(crate) fn is_installed(&self) -> bool {
+        self.path != "-"
+    }
+
+    /// Starts it in front of an address. Its output goes to a file: what it logs is part of its work.
+    pub(crate) fn start(&self, scratch: &Path, to: &str) -> anyhow::Result<Child> {
+        let address = free_address()?;
+        let (_, port) = address.rsplit_once(':').context("no port")?;
+        let url = format!("http://{to}/mcp");
+        let log = std::fs::File::create(scratch.join(format!("{}.log", self.name)))?;
+        let script = self.command.replace("{port}", port).replace("{upstream}", &url);
+        let mut command = Command::new("sh");
+        // Its standard error is what it logs to; `exec` so that it is the process that is ended.
+        command.arg("-c").arg(format!("exec {script} >&2")).current_dir(scratch);
+        command.stderr(Stdio::from(log));
+        Child::other(command, address)
+    }
+}
