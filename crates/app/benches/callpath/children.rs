@@ -42,7 +42,7 @@ impl Child {
                 anyhow::bail!("it ended at once: {status}");
             }
             ensure!(started.elapsed() < START_MAX, "it does not start");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::yield_now();
         }
         Ok(child)
     }
