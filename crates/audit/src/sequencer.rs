@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use tlog::{Committed, Error, Log, Pending};
+use tlog::{Committed, Entry, Error, Log, Pending};
 use uuid::Uuid;
 
 /// The state of the one writer of a log. Held under one lock.
@@ -122,8 +122,8 @@ impl Sequencer {
         let ledger = self.ledger.as_mut().ok_or(NOT_BEGUN)?;
         fits(ledger, event)?;
         let place = ledger.place(event);
-        let entry = draft.at(&place.sequence)?;
-        let leaf = LeafHash(*tlog::leaf_hash(&entry).as_bytes());
+        let entry = Entry::from(draft.at(&place.sequence)?);
+        let leaf = LeafHash(*entry.leaf_hash().as_bytes());
         let pending = log.submit(entry)?;
         let index = self.next;
         self.next += 1;

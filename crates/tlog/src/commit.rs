@@ -89,7 +89,7 @@ impl Committer {
         self.check_room()?;
         let certificate =
             if self.certified { 0 } else { self.epoch.certificate.len() + FRAME_BYTES };
-        let frames: usize = entries.iter().map(|one| FRAME_BYTES + one.entry.len()).sum();
+        let frames: usize = entries.iter().map(|one| FRAME_BYTES + one.entry.bytes.len()).sum();
         let bytes = u64::try_from(certificate + frames + TRAILER_BYTES).unwrap_or(u64::MAX);
         if self.segment.length - self.segment.offset < bytes {
             self.next_segment()?;
@@ -109,7 +109,7 @@ impl Committer {
         self.shared.set_active_offset(self.segment.offset);
         let tip = Tip { size: batch.size, root: batch.root, time_ms };
         self.shared.tip.send_replace(tip);
-        let leaves = entries.iter().map(|one| one.leaf_hash).collect();
+        let leaves = entries.iter().map(|one| one.entry.leaf_hash).collect();
         let epoch = Arc::clone(&self.epoch.certificate);
         Ok(Arc::new(Commit { batch: Arc::new(batch), epoch, before, leaves }))
     }
@@ -166,8 +166,8 @@ impl Committer {
         }
         let first = self.tree.size();
         for submission in entries {
-            push_entry(&mut self.buffer, &submission.entry);
-            self.tree.push(submission.leaf_hash);
+            push_entry(&mut self.buffer, &submission.entry.bytes);
+            self.tree.push(submission.entry.leaf_hash);
         }
         let mut batch = Batch {
             first,

@@ -11,14 +11,14 @@ use crate::format::{HEADER_BYTES, Header};
 use crate::keys::Keys;
 use crate::mark::{self, Mark};
 use crate::publish::{CHECKPOINT, Publisher};
-use crate::queue::{Reply, Submission};
+use crate::queue::{Entry, Reply, Submission};
 use crate::reader::Reader;
 use crate::recover::{Recovered, recover};
 use crate::scan::{SEGMENTS, SPARE, segment_path};
 use crate::shared::{Opening, Shared, lock, valid_signers};
 use crate::statements::{KeyChain, VERIFIER_KEY, log_id};
 use crate::storage::{Access, Claim, Files, LOCK, Storage};
-use note::{Checkpoint, Hash, Verifier, leaf_hash};
+use note::{Checkpoint, Hash, Verifier};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -135,19 +135,17 @@ impl Log {
     /// # Errors
     /// [`Error::EntrySize`], [`Error::QueueFull`], [`Error::Closed`],
     /// [`Error::Stalled`], [`Error::Poisoned`]; nothing was written then.
-    pub fn submit(&self, entry: Vec<u8>) -> Result<Pending, Error> {
+    pub fn submit(&self, entry: impl Into<Entry>) -> Result<Pending, Error> {
+        let entry = entry.into();
         let shared = &self.handle.shared;
         shared.check_poison()?;
         shared.check_stall()?;
-        let (bytes, max) = (entry.len(), shared.bounds.entry_bytes_max);
+        let (bytes, max) = (entry.bytes.len(), shared.bounds.entry_bytes_max);
         if bytes == 0 || max < bytes {
             return Err(Error::EntrySize { bytes, max });
         }
-        // Hashed here, in the caller's task: many do so at once, and the
-        // committer is one.
-        let leaf_hash = leaf_hash(&entry);
         let (reply, receiver) = oneshot::channel();
-        shared.queue.push(Submission { entry, leaf_hash, reply })?;
+        shared.queue.push(Submission { entry, reply })?;
         Ok(Pending { receiver })
     }
 
@@ -157,8 +155,7 @@ impl Log {
         let (mut submissions, mut pending) = (Vec::new(), Vec::new());
         for entry in entries {
             let (reply, receiver) = oneshot::channel();
-            let (entry, leaf_hash) = (entry.clone(), leaf_hash(entry));
-            submissions.push(Submission { entry, leaf_hash, reply });
+            submissions.push(Submission { entry: entry.clone().into(), reply });
             pending.push(Pending { receiver });
         }
         self.handle.shared.queue.push_all(submissions);

@@ -5,16 +5,38 @@
 
 use crate::batch::Commit;
 use crate::error::Error;
-use note::Hash;
+use note::{Hash, leaf_hash};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
+/// An entry with its leaf hash, which is computed once, by whoever makes it:
+/// many do so at once, and the committer is one.
+#[derive(Debug)]
+pub struct Entry {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) leaf_hash: Hash,
+}
+
+impl Entry {
+    /// Its leaf hash.
+    #[must_use]
+    pub fn leaf_hash(&self) -> Hash {
+        self.leaf_hash
+    }
+}
+
+impl From<Vec<u8>> for Entry {
+    fn from(bytes: Vec<u8>) -> Self {
+        let leaf_hash = leaf_hash(&bytes);
+        Self { bytes, leaf_hash }
+    }
+}
+
 /// An entry on its way to the log.
 #[derive(Debug)]
 pub(crate) struct Submission {
-    pub(crate) entry: Vec<u8>,
-    pub(crate) leaf_hash: Hash,
+    pub(crate) entry: Entry,
     pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -97,7 +119,7 @@ impl Queue {
         }
         let mut bytes = 0;
         while let Some(next) = state.waiting.front() {
-            bytes += next.entry.len() + bound.overhead;
+            bytes += next.entry.bytes.len() + bound.overhead;
             let fits = bytes <= bound.bytes && batch.len() < bound.entries;
             if !fits && !batch.is_empty() {
                 break;
@@ -126,19 +148,16 @@ impl Queue {
 mod tests {
     use super::{BatchBound, Queue, Submission};
     use crate::error::Error;
-    use note::leaf_hash;
     use tokio::sync::oneshot;
 
     fn submission(bytes: usize) -> Submission {
-        let entry = vec![1; bytes];
-        let leaf_hash = leaf_hash(&entry);
-        Submission { entry, leaf_hash, reply: oneshot::channel().0 }
+        Submission { entry: vec![1; bytes].into(), reply: oneshot::channel().0 }
     }
 
     fn taken(queue: &Queue, bound: BatchBound) -> Vec<usize> {
         let mut batch = Vec::new();
         assert!(queue.take(&mut batch, bound));
-        batch.iter().map(|submission| submission.entry.len()).collect()
+        batch.iter().map(|submission| submission.entry.bytes.len()).collect()
     }
 
     #[test]

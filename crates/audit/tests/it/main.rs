@@ -15,8 +15,8 @@ mod sequences;
 
 use audit::{Clock, Follower, Place, Recorder, Row};
 use event::{
-    Actor, Answered, Asked, Basis, CallId, Decision, Direction, Effect, Event, Kind, MethodClass,
-    Outcome, Payload, Refused, Resource, ResourceKind, Status, Transport,
+    Actor, Answered, Asked, Basis, CallId, Chain, Decision, Direction, Effect, Event, Kind,
+    MethodClass, Outcome, Payload, Refused, Resource, ResourceKind, Status, Transport,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -111,6 +111,7 @@ fn asked(recorder: &Recorder, call: CallId) -> Event {
             client: None,
             protocol: None,
             session: None,
+            chain: Chain::default(),
         },
     )
 }
@@ -161,6 +162,7 @@ fn refused(recorder: &Recorder, call: CallId) -> Event {
             client: None,
             protocol: None,
             session: None,
+            chain: Chain::default(),
         },
     )
 }
