@@ -64,7 +64,7 @@ async def conformance_everything(stage: Stage) -> None:
     gateway = await _gateway(stage, upstream)
     direct = await _measure(stage, upstream, "direct", "2025-11-25")
     through = await _measure(stage, gateway.url, "through", "2025-11-25")
-    _compare(direct, through, IMPROVED)
+    compare(direct, through, IMPROVED)
     await gateway.stop()
     await verify(stage, gateway.log, gateway.directory / "keys" / "log.key.pub")
 
@@ -78,9 +78,9 @@ async def _fixture(stage: Stage, run: str) -> None:
         _measure(stage, alone, "direct", run), _measure(stage, gateway.url, "through", run)
     )
     for name, checks in (("directly", direct), ("through the gateway", through)):
-        failed = [line for line in _lines(checks) if line.endswith((" FAILURE", " WARNING"))]
+        failed = failures(checks)
         check(not failed, f"not passed {name}:\n" + "\n".join(failed))
-    _compare(direct, through, set())
+    compare(direct, through, set())
     passed = sum(
         count
         for checks in through.values()
@@ -108,12 +108,22 @@ async def _measure(stage: Stage, url: str, name: str, run: str) -> Checks:
         *(stage.node, suite, "server", "--url", url, *RUNS[run]), *("--output-dir", str(output))
     )
     check(output.is_dir(), f"the suite left no results: {ended.errors or ended.output}")
-    return {_scenario(folder): _checks(folder / "checks.json") for folder in output.iterdir()}
+    return read_checks(output, prefix="server-")
 
 
-def _scenario(folder: Path) -> str:
-    """`server-NAME-2026-11-22T10-07-37-233Z` without the first and the time."""
-    return folder.name.removeprefix("server-").rsplit("-", 6)[0]
+def read_checks(output: Path, prefix: str) -> Checks:
+    """What the suite left in a folder: one more for each scenario, `PREFIX NAME - TIME`, where the time
+    is like `2026-11-22T10-07-37-233Z`.
+    """
+    return {
+        folder.name.removeprefix(prefix).rsplit("-", 6)[0]: _checks(folder / "checks.json")
+        for folder in output.iterdir()
+    }
+
+
+def failures(checks: Checks) -> list[str]:
+    """What did not pass, one line each."""
+    return [line for line in _lines(checks) if line.endswith((" FAILURE", " WARNING"))]
 
 
 def _checks(path: Path) -> Counter[tuple[str, str, str]]:
@@ -129,7 +139,7 @@ def _lines(checks: Checks) -> list[str]:
     ]
 
 
-def _compare(direct: Checks, through: Checks, improved: set[tuple[str, str]]) -> None:
+def compare(direct: Checks, through: Checks, improved: set[tuple[str, str]]) -> None:
     """Fails unless both are the same, except for what must have failed before and passes now."""
     equal(through.keys(), direct.keys(), "conformance scenarios through the gateway")
     for scenario, check_id in improved & {(s, c[0]) for s in direct for c in direct[s]}:

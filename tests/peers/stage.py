@@ -34,6 +34,10 @@ class Failed(Exception):
     """What a scenario expected did not hold; the message says what was found instead."""
 
 
+class NotRun(Exception):
+    """The scenario needs what this machine does not allow; the message says what."""
+
+
 def check(holds: bool, message: str) -> None:
     """Fails the scenario unless `holds`."""
     if not holds:
