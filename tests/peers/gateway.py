@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tokens
 import trail
+from servers import Server
 from stage import Failed, Program, Stage, check, equal
 
 SERVER = "peer"
@@ -71,6 +72,18 @@ jwks_file = "keys/jwks.json"
         )
         tokens.write_key_set(directory / "keys" / "jwks.json", gateway.issuer)
         gateway.add_to_policy(POLICY)
+        return gateway
+
+    @classmethod
+    async def make_for(cls, stage: Stage, all_servers: Sequence[Server]) -> Gateway:
+        """As `make`, in front of several servers, each at `/s/NAME/mcp`."""
+        gateway = await cls.make(stage, url="http://127.0.0.1:1/mcp")
+        tables = ""
+        for server in all_servers:
+            how = ("url", server.url) if server.url else ("command", list(server.command))
+            tables += f"[[server]]\nname = {json.dumps(server.name)}\n"
+            tables += f"{how[0]} = {json.dumps(how[1])}\n"
+        gateway.edit(f'[server]\nname = "{SERVER}"\nurl = "http://127.0.0.1:1/mcp"\n', tables)
         return gateway
 
     @classmethod

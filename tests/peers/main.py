@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import FrameType
 
+import compatibility
 import conformance
 import conformance_clients
 import demo
@@ -37,11 +38,11 @@ from stage import Failed, NotRun, Stage
 Scenario = Callable[[Stage], Awaitable[None]]
 
 MODULES = [over_http, over_stdio, transports, wrapped, refusals, demo]
-MODULES += [conformance, conformance_clients]
+MODULES += [conformance, conformance_clients, compatibility]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]
 
-SCENARIO_SECONDS_MAX = 150.0
+SCENARIO_SECONDS_MAX = 600.0
 LOG_LINES_SHOWN = 30
 
 
@@ -62,7 +63,7 @@ def main() -> int:
     failed = 0
     try:
         for name, scenario in chosen.items():
-            failed += not run(name, scenario, directory)
+            failed += not run(name, scenario, directory, arguments.write_docs)
     finally:
         if arguments.keep:
             print(f"kept in {directory}")
@@ -76,6 +77,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/peers/run", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a scenario, or how it begins")
     parser.add_argument("--list", action="store_true", help="show the names and stop")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write the pages that runs generate"
+    )
     parser.add_argument("--keep", action="store_true", help="leave all files behind")
     return parser.parse_args()
 
@@ -100,9 +104,10 @@ def choose(names: list[str]) -> dict[str, Scenario]:
     }
 
 
-def run(name: str, scenario: Scenario, directory: Path) -> bool:
+def run(name: str, scenario: Scenario, directory: Path, writes_docs: bool) -> bool:
     """Plays one scenario; whether it passed."""
-    stage = Stage(directory / name, Path(os.environ["COUNTERSIGN"]), Path(os.environ["PEERS_DIR"]))
+    binary, peers = Path(os.environ["COUNTERSIGN"]), Path(os.environ["PEERS_DIR"])
+    stage = Stage(directory / name, binary, peers, writes_docs)
     begun = time.monotonic()
     problem = None
     try:

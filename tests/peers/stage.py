@@ -102,6 +102,8 @@ class Stage:
     """The `countersign` to try."""
     peers: Path
     """Where `setup` installed the peers."""
+    writes_docs: bool = False
+    """Whether pages that runs generate are written and not compared."""
     programs: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -177,7 +179,12 @@ class Stage:
         what = "does not listen" if program.running() else "ended"
         raise Failed(f"{program.name} {what}:\n{program.output()[-2_000:]}")
 
-    async def run(self, *command: str, standard_input: int = subprocess.DEVNULL) -> Ended:
+    async def run(
+        self,
+        *command: str,
+        standard_input: int = subprocess.DEVNULL,
+        seconds_max: float = PROGRAM_SECONDS_MAX,
+    ) -> Ended:
         """Runs a program to its end."""
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -189,9 +196,9 @@ class Stage:
             start_new_session=True,
         )
         try:
-            output, errors = await asyncio.wait_for(process.communicate(), PROGRAM_SECONDS_MAX)
+            output, errors = await asyncio.wait_for(process.communicate(), seconds_max)
         except TimeoutError:
-            raise Failed(f"`{command[0]}` did not end in {PROGRAM_SECONDS_MAX} s") from None
+            raise Failed(f"`{command[0]}` did not end in {seconds_max} s") from None
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
