@@ -4,8 +4,10 @@
 
 use crate::asked::Asked;
 use crate::call::Call;
+use crate::pipeline::{Pipeline, Received, known};
+use crate::refusal::{Cause, Refusal};
 use crate::session::{Owner, handle_digest};
-use event::{CallId, Chain};
+use event::{Actor, CallId, Chain};
 use mcp::reply::ResultView;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,6 +105,33 @@ impl Named {
     /// A task, by the digest of its id.
     pub(crate) fn task(digest: String) -> Self {
         Self { digest, used_with: None }
+    }
+}
+
+impl Pipeline {
+    /// A call that names handles goes on with the calls that brought them, if those were its caller's.
+    pub(crate) fn join_chain(
+        &self,
+        received: &Received,
+        call: &mut Call,
+        actor: &Actor,
+    ) -> Result<(), Refusal> {
+        let standing = self.handles.standing(call, &Owner::of(actor), Instant::now());
+        let refused = match standing {
+            Standing::None => return Ok(()),
+            Standing::Known(chain) => {
+                let root = received.chain.root.or(chain.root);
+                call.chain = Chain { follows: chain.follows, root };
+                return Ok(());
+            }
+            Standing::Unknown if self.limits.unknown_handles == UnknownHandles::Pass => {
+                return Ok(());
+            }
+            Standing::Unknown => Cause::UnknownHandle,
+            Standing::OfAnother => Cause::HandleOfAnother,
+            Standing::OfAnotherCall => Cause::HandleOfAnotherCall,
+        };
+        Err(Refusal::new(refused, known(received, Some(call), Some(actor))))
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 pub mod config;
 mod connection;
 mod delegate;
+mod ending;
 mod event_stream;
 mod exchange;
 mod gateway;

@@ -7,17 +7,17 @@ use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
 use crate::claims;
 use crate::config::{AnswerDurability, Limits};
-use crate::handles::{Handles, Standing, UnknownHandles};
+use crate::ending::ending_of;
+use crate::handles::Handles;
 use crate::refusal::{Cause, Known, Refusal};
 use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
-use event::{Actor, CallId, Chain, Direction, Event, Status, TaskState, Transport};
+use event::{Actor, CallId, Chain, Direction, Event, Status, Transport};
 use http::HeaderMap;
 use identity::Verifier;
-use mcp::reply::{ResultType, TaskStatus};
-use mcp::{Frame, Message, Outcome, RequestId};
+use mcp::{Frame, Message, RequestId};
 use policy::{Engine, Permit, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
@@ -269,31 +269,6 @@ impl Pipeline {
         }
     }
 
-    /// A call that names handles goes on with the calls that brought them, if those were its caller's.
-    fn join_chain(
-        &self,
-        received: &Received,
-        call: &mut Call,
-        actor: &Actor,
-    ) -> Result<(), Refusal> {
-        let standing = self.handles.standing(call, &Owner::of(actor), Instant::now());
-        let refused = match standing {
-            Standing::None => return Ok(()),
-            Standing::Known(chain) => {
-                let root = received.chain.root.or(chain.root);
-                call.chain = Chain { follows: chain.follows, root };
-                return Ok(());
-            }
-            Standing::Unknown if self.limits.unknown_handles == UnknownHandles::Pass => {
-                return Ok(());
-            }
-            Standing::Unknown => Cause::UnknownHandle,
-            Standing::OfAnother => Cause::HandleOfAnother,
-            Standing::OfAnotherCall => Cause::HandleOfAnotherCall,
-        };
-        Err(Refusal::new(refused, known(received, Some(call), Some(actor))))
-    }
-
     async fn record_asked(
         &self,
         received: &Received,
@@ -506,56 +481,6 @@ fn asked(
         receipt,
         sent: Instant::now(),
         marks: Marks::default(),
-    }
-}
-
-impl Pipeline {
-    /// How a call of the client ended, by the message that answers it; takes in the handles in it.
-    pub(crate) fn ending(&self, asked: &Asked, response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
-        let handles = match &response.outcome {
-            Outcome::Result(result) => self.handles.give(asked, result, Instant::now()),
-            Outcome::Error { .. } => Vec::new(),
-        };
-        Ending { handles, ..ending_of(response, raw) }
-    }
-}
-
-/// How a call ended, by the message that answers it.
-pub(crate) fn ending_of(response: &mcp::Response<'_>, raw: &[u8]) -> Ending {
-    let (status, code, task) = match &response.outcome {
-        Outcome::Error { code } => (Status::ProtocolError, Some(*code), None),
-        Outcome::Result(result) => {
-            let task = result.task.as_ref();
-            let code = task.and_then(|task| task.error_code);
-            (result_status(result), code, task.and_then(|task| state_of(task.status)))
-        }
-    };
-    Ending { code, task, response_bytes: length(raw), response_messages: 1, ..Ending::new(status) }
-}
-
-/// A task that failed is a tool that failed, whenever that is told.
-fn result_status(result: &mcp::reply::ResultView<'_>) -> Status {
-    let task = result.task.as_ref();
-    if result.is_error || task.is_some_and(|t| t.is_error || t.status == TaskStatus::Failed) {
-        return Status::ToolError;
-    }
-    match (result.result_type, task.map(|task| task.status)) {
-        (ResultType::InputRequired, _) => Status::InputRequired,
-        (ResultType::Task, _) | (_, Some(TaskStatus::Working | TaskStatus::InputRequired)) => {
-            Status::Task
-        }
-        (ResultType::Complete | ResultType::Other, _) => Status::Ok,
-    }
-}
-
-fn state_of(status: TaskStatus) -> Option<TaskState> {
-    match status {
-        TaskStatus::Working => Some(TaskState::Working),
-        TaskStatus::InputRequired => Some(TaskState::InputRequired),
-        TaskStatus::Completed => Some(TaskState::Completed),
-        TaskStatus::Cancelled => Some(TaskState::Cancelled),
-        TaskStatus::Failed => Some(TaskState::Failed),
-        TaskStatus::Other => None,
     }
 }
 
