@@ -51,6 +51,9 @@ pub(crate) enum Command {
     Verify(Box<verify::command::Arguments>),
     /// Work with policies.
     Policy(Policy),
+    /// See what servers declare, how it changed, and approve it.
+    #[command(after_help = crate::tools::HELP)]
+    Tools(Tools),
     /// Make keys, and say what a log's keys are.
     Keys(Keys),
     /// Look after a log: retention, holds, a new log after a loss.
@@ -224,6 +227,56 @@ pub(crate) enum PolicyCommand {
     },
     /// Print the schema that policies are checked against.
     Schema,
+}
+
+/// Arguments of `tools`.
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    #[command(subcommand)]
+    pub(crate) command: ToolsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsCommand {
+    /// Show every tool, prompt and resource that was listed, and its state.
+    List {
+        #[command(flatten)]
+        which: ToolsWhich,
+    },
+    /// Show how what is declared differs from what was approved.
+    Diff {
+        #[command(flatten)]
+        which: ToolsWhich,
+    },
+    /// Approve what is declared now, in the form that `diff` shows.
+    Approve {
+        #[command(flatten)]
+        which: ToolsWhich,
+        /// Everything that is not approved.
+        #[arg(long, conflicts_with = "item")]
+        all: bool,
+        /// Let what was approved before stand beside it, for servers that declare differently to
+        /// different callers.
+        #[arg(long)]
+        beside: bool,
+    },
+}
+
+/// Which inventory, and which items of it.
+#[derive(Debug, Args)]
+pub(crate) struct ToolsWhich {
+    /// Only this server, or this one item of it.
+    #[arg(value_name = "SERVER[/NAME]")]
+    pub(crate) item: Option<String>,
+    /// Only this kind.
+    #[arg(long, value_parser = ["tool", "prompt", "resource", "resource-template"])]
+    pub(crate) kind: Option<String>,
+    /// The configuration of the gateway.
+    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml")]
+    pub(crate) config: PathBuf,
+    /// The directory of the inventory itself, such as that of a `wrap`; no configuration is read.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) inventory: Option<PathBuf>,
 }
 
 /// Arguments of `keys`.

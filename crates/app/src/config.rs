@@ -41,6 +41,27 @@ pub(crate) struct Config {
     pub(crate) policy_reload: Option<Duration>,
     pub(crate) identity: identity::Config,
     pub(crate) limits: Limits,
+    pub(crate) inventory: InventoryConfig,
+}
+
+/// What is known of what servers declare, and how it is used.
+#[derive(Debug, Clone)]
+pub(crate) struct InventoryConfig {
+    pub(crate) directory: PathBuf,
+    pub(crate) settings: inventory::Settings,
+    /// Whether items that policies forbid are hidden from lists.
+    pub(crate) hide_forbidden: bool,
+}
+
+impl InventoryConfig {
+    /// The defaults, for a log in this directory.
+    pub(crate) fn beside(log: &Path) -> Self {
+        Self {
+            directory: log.with_file_name("inventory"),
+            settings: inventory::Settings::default(),
+            hide_forbidden: false,
+        }
+    }
 }
 
 impl Config {
@@ -99,6 +120,8 @@ impl Checker<'_> {
         for provider in &mut identity.provider {
             provider.jwks_file = provider.jwks_file.take().map(|path| self.path(path));
         }
+        let log = self.log(file.log);
+        let inventory = self.inventory(file.inventory, &log.directory);
         let reload = file.policy.reload_interval_ms.unwrap_or(1_000);
         Config {
             sha256: None,
@@ -110,11 +133,12 @@ impl Checker<'_> {
             tls,
             server_name,
             servers,
-            log: self.log(file.log),
+            log,
             policy_directory: self.path(file.policy.directory.unwrap_or_else(|| "policy".into())),
             policy_reload: (reload > 0).then(|| Duration::from_millis(reload)),
             identity,
             limits: self.limits(&file.limits),
+            inventory,
         }
     }
 
@@ -128,6 +152,17 @@ impl Checker<'_> {
             self.wrong(path, "must be at most 64 letters, digits, `-`, `_` or `.`");
         }
         name
+    }
+
+    fn inventory(&self, written: file::Inventory, log: &Path) -> InventoryConfig {
+        let beside = InventoryConfig::beside(log);
+        let trust_on_first_use =
+            written.trust_on_first_use.unwrap_or(beside.settings.trust_on_first_use);
+        InventoryConfig {
+            directory: written.directory.map_or(beside.directory, |path| self.path(path)),
+            settings: inventory::Settings { trust_on_first_use },
+            hide_forbidden: written.hide_forbidden,
+        }
     }
 
     fn listener(&mut self, gateway: &file::Gateway) -> Listener {

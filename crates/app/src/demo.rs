@@ -68,6 +68,10 @@ forbid (
   resource == Tool::\"crm/close_ticket\"
 );
 
+@id(\"no-changed-definitions\")
+forbid (principal, action, resource)
+when { context.definition == \"changed\" };
+
 @id(\"server-may-ask-client\")
 permit (
   principal is Server,
@@ -138,6 +142,7 @@ fn gateway(config: &Config, running: &Running) -> anyhow::Result<Arc<Gateway>> {
         recorder: running.recorder.clone(),
         identity: Arc::new(Verifier::new(&config.identity)?),
         policy: Arc::clone(&running.policy),
+        definitions: Arc::clone(&running.definitions),
         servers: config.servers()?,
         listener: config.listener.clone(),
         limits: config.limits.clone(),

@@ -27,6 +27,7 @@ mod search;
 mod serve;
 mod setup;
 mod table;
+mod tools;
 mod verify;
 mod witness;
 mod wrap;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Search(arguments) => search::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Policy(arguments) => policy_check::run(&arguments),
+        Command::Tools(arguments) => tools::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Log(arguments) => match &arguments.command {
             LogCommand::Prune(arguments) => retention::run_prune(arguments),

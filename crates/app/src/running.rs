@@ -3,13 +3,15 @@
 
 use crate::cadence::Cadence;
 use crate::certificates::Certificates;
-use crate::config::Config;
+use crate::config::{Config, InventoryConfig};
 use crate::log_pages::LogPages;
 use crate::publication::{Publication, Witnesses};
 use crate::{digest, environment, opening, operator, outside, retention};
 use anyhow::Context as _;
 use audit::{Clock, Place, Recorder};
 use event::Kind;
+use gateway::Definitions;
+use inventory::Store;
 use policy::{Bundle, Engine, Problem, Reload};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +25,15 @@ use tokio_util::task::TaskTracker;
 /// Entries that may wait to be written beside the two of each call in progress.
 const QUEUE_MARGIN: usize = 1_024;
 
+/// How often approvals are looked for.
+const APPROVALS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The parts that run beside the call path.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) recorder: Recorder,
     pub(crate) policy: Arc<Engine>,
+    pub(crate) definitions: Arc<Definitions>,
     log: Log,
     /// Set when the whole program shall stop.
     pub(crate) stop: CancellationToken,
@@ -45,6 +51,7 @@ impl Running {
     pub(crate) async fn start(config: &Config, command: &str) -> anyhow::Result<Self> {
         let program = tokio::task::spawn_blocking(program_sha256);
         let bundle = load_policies(&config.policy_directory)?;
+        let definitions = definitions(&config.inventory)?;
         let clock = Clock::start();
         let queue_entries = config.limits.calls_max * 2 + QUEUE_MARGIN;
         let (log, recovered) = opening::open(&config.log, clock, queue_entries)?;
@@ -57,6 +64,7 @@ impl Running {
         let mut running = Self {
             recorder,
             policy: Arc::new(Engine::new(bundle)),
+            definitions: Arc::new(definitions),
             log,
             stop: CancellationToken::new(),
             pages: None,
@@ -101,6 +109,11 @@ impl Running {
                 stop(),
             ));
         }
+        self.tasks.spawn(take_up_approvals(
+            Arc::clone(&self.definitions),
+            recorder.clone(),
+            stop(),
+        ));
         if let Some(tsa) = &config.log.tsa {
             let stamper = outside::stamper(tsa, &config.log.directory, log, recorder)?;
             self.tasks.spawn(outside::stamp(stamper, tsa.interval, stop()));
@@ -188,6 +201,13 @@ fn load_policies(directory: &Path) -> anyhow::Result<Bundle> {
     })
 }
 
+/// What is known of what servers declare.
+fn definitions(config: &InventoryConfig) -> anyhow::Result<Definitions> {
+    let store = Store::new(config.directory.clone());
+    Definitions::open(store, config.settings, config.hide_forbidden)
+        .context("what servers declare cannot be kept")
+}
+
 /// SHA-256 of the program's own file; it is of use to an auditor, and nothing rests on it.
 fn program_sha256() -> Option<String> {
     let read = environment::own_program_file().and_then(digest::of_all);
@@ -200,6 +220,20 @@ async fn heartbeat(recorder: Recorder, interval: Duration, stop: CancellationTok
     while cadence.next().await {
         if let Err(error) = recorder.heartbeat().await {
             tracing::error!(%error, "a heartbeat could not be put on record");
+        }
+    }
+}
+
+/// Takes up what `countersign tools approve` approves.
+async fn take_up_approvals(
+    definitions: Arc<Definitions>,
+    recorder: Recorder,
+    stop: CancellationToken,
+) {
+    let mut cadence = Cadence::new(APPROVALS_INTERVAL, stop);
+    while cadence.next().await {
+        if let Err(error) = definitions.take_up(&recorder).await {
+            tracing::error!(%error, "approvals could not be put on record: they wait");
         }
     }
 }

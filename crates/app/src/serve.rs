@@ -39,6 +39,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         recorder: running.recorder.clone(),
         identity: verifier,
         policy: Arc::clone(&running.policy),
+        definitions: Arc::clone(&running.definitions),
         servers,
         listener: Listener { tls, ..config.listener.clone() },
         limits: config.limits.clone(),

@@ -1,7 +1,7 @@
 //! `countersign wrap`.
 
 use crate::cli::Wrap;
-use crate::config::{Config, LogConfig, TlsFiles};
+use crate::config::{Config, InventoryConfig, LogConfig, TlsFiles};
 use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, setup};
 use anyhow::{Context as _, bail};
@@ -94,6 +94,7 @@ async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Resu
         actor: local::actor(&local::observe()),
         limits: config.limits.clone(),
         answers: config.answers,
+        definitions: Arc::clone(&running.definitions),
     };
     let (reader, writer) = (BufReader::new(tokio::io::stdin()), tokio::io::stdout());
     let ended = gateway::wrap_url(parts, reader, writer, stop).await;
@@ -136,6 +137,7 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     let parts = WrapParts {
         recorder: running.recorder.clone(),
         policy: Arc::clone(&running.policy),
+        definitions: Arc::clone(&running.definitions),
         server_name: name,
         command: Command {
             program: program.clone(),
@@ -200,6 +202,7 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
         policy_reload: Some(Duration::from_secs(1)),
         identity: identity::Config::default(),
         limits: Limits::default(),
+        inventory: InventoryConfig::beside(&directory.join("log")),
     })
 }
 

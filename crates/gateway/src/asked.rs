@@ -1,6 +1,7 @@
 //! A call that was permitted and is durably on record, from the moment it may go until its answer is
 //! on record too.
 
+use crate::listed::ListAsked;
 use crate::proof::Proof;
 use crate::session::Owner;
 use audit::Receipt;
@@ -36,6 +37,8 @@ pub(crate) struct Asked {
     pub(crate) receipt: Receipt,
     pub(crate) sent: Instant,
     pub(crate) marks: Marks,
+    /// What its answer lists, if it asks for a list.
+    pub(crate) list: Option<Box<ListAsked>>,
 }
 
 /// What has become of a call; whoever shares it sees the same.
@@ -52,6 +55,8 @@ pub(crate) struct Marks {
 pub(crate) struct Ending {
     pub(crate) status: Status,
     pub(crate) code: Option<i64>,
+    /// How many items of a list were hidden from the caller, where any may be.
+    pub(crate) filtered: Option<u64>,
     pub(crate) http_status: Option<u16>,
     pub(crate) response_bytes: u64,
     pub(crate) response_messages: u64,
@@ -69,6 +74,7 @@ impl Ending {
         Self {
             status,
             code: None,
+            filtered: None,
             http_status: None,
             response_bytes: 0,
             response_messages: 0,
@@ -115,6 +121,7 @@ impl Asked {
         let latency_us = u64::try_from(self.sent.elapsed().as_micros()).unwrap_or(u64::MAX);
         let outcome = Outcome {
             code: ending.code,
+            filtered: ending.filtered,
             http_status: ending.http_status,
             task: ending.task,
             ..Outcome::new(ending.status, latency_us)

@@ -9,7 +9,7 @@ use crate::client::{ClientEnd, ClientStream};
 use crate::headers;
 use crate::inbound::Inbound;
 use crate::pipeline::{Pipeline, Received, known};
-use crate::refusal::{Cause, Detail, Refusal, error_message, json_response};
+use crate::refusal::{Cause, Refusal, broken_call, json_response};
 use crate::relay::event_stream_head;
 use crate::source::sse_event;
 use bytes::Bytes;
@@ -168,8 +168,7 @@ fn messages_in(
         (Err(_), None) => Vec::new(),
         (Err(_), Some(id)) => {
             let text = format!("server answered with HTTP status {}", status.as_u16());
-            let detail = Detail { call, reason: "upstream.broke" };
-            vec![error_message(Some(id), 50_201, &text, &detail)]
+            vec![broken_call(Some(id), call, &text)]
         }
     }
 }

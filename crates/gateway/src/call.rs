@@ -130,7 +130,8 @@ fn claimed_client(params: &Params<'_>) -> Option<ClaimedClient> {
     })
 }
 
-fn class(method: &Method<'_>) -> MethodClass {
+/// What a method does, in the words of the record.
+pub(crate) fn class(method: &Method<'_>) -> MethodClass {
     match method.class() {
         Class::List => MethodClass::List,
         Class::Read | Class::Subscribe => MethodClass::Read,

@@ -5,6 +5,7 @@ use crate::array;
 use crate::asked::{Asked, Ending};
 use crate::call::Call;
 use crate::pipeline::{Pipeline, length};
+use crate::relay::unreadable;
 use crate::session::Session;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
@@ -22,8 +23,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pass {
     On,
-    /// It goes on with this receipt of its call in it.
-    With(String),
     /// This goes on in its place.
     Instead(Bytes),
     Withhold,
@@ -34,7 +33,6 @@ impl Pass {
     pub(crate) fn apply(self, message: Bytes) -> Option<Bytes> {
         match self {
             Self::On => Some(message),
-            Self::With(receipt) => Some(splice::add_meta(&message, RECEIPT, &receipt)),
             Self::Instead(other) => Some(other),
             Self::Withhold => None,
         }
@@ -185,26 +183,38 @@ impl Exchange<'_> {
                 session: self.opened.clone(),
                 ..self.pipeline.ending(&asked, response, raw)
             };
-            self.pipeline.answered(&asked, &ending, self.pipeline.answers).await?;
-            return Ok(self.receipt(&asked).map_or(Pass::On, Pass::With));
+            let receipt = self.receipt(&asked);
+            return self.release(&asked, ending, (response, raw), receipt).await;
         }
         let other = response.id.as_ref().zip(self.session.as_ref());
         let Some((id, session)) = other else {
             return Ok(self.withhold(Withholding::UnsolicitedAnswer, raw));
         };
         if let Some(asked) = session.take_open(id) {
-            self.pipeline
-                .answered(
-                    &asked,
-                    &self.pipeline.ending(&asked, response, raw),
-                    self.pipeline.answers,
-                )
-                .await?;
-            return Ok(Pass::On);
+            let ending = self.pipeline.ending(&asked, response, raw);
+            return self.release(&asked, ending, (response, raw), None).await;
         }
         let late = session.was_unanswered(id);
         let why = if late { Withholding::LateAnswer } else { Withholding::UnsolicitedAnswer };
         Ok(self.withhold(why, raw))
+    }
+
+    /// Puts an answer on record; what comes back is released.
+    async fn release(
+        &self,
+        asked: &Asked,
+        ending: Ending,
+        (response, raw): (&mcp::Response<'_>, &Bytes),
+        receipt: Option<String>,
+    ) -> Result<Pass, Unavailable> {
+        let Some(answer) = self.pipeline.settle(asked, ending, raw).await? else {
+            return Ok(Pass::Instead(unreadable(response.id.as_ref(), asked.call)));
+        };
+        let answer = match receipt {
+            Some(receipt) => splice::add_meta(&answer, RECEIPT, &receipt),
+            None => answer,
+        };
+        Ok(if answer == *raw { Pass::On } else { Pass::Instead(answer) })
     }
 
     /// A call of the server to the client. A refused one is answered in the client's stead.

@@ -3,6 +3,7 @@
 use crate::backend::{Backend, Stops};
 use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
+use crate::definitions::Definitions;
 use crate::event_stream::Streams;
 use crate::handles::{Handles, Remembered};
 use crate::pipeline::Pipeline;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub identity: Arc<Verifier>,
     /// May they.
     pub policy: Arc<Engine>,
+    /// What the servers declare.
+    pub definitions: Arc<Definitions>,
     /// The servers behind the gateway: at least one, each name once.
     pub servers: Vec<NamedServer>,
     /// Where to listen.
@@ -176,6 +179,7 @@ fn backend(
         pipeline: Pipeline {
             recorder: parts.recorder.clone(),
             policy: Arc::clone(&parts.policy),
+            definitions: Arc::clone(&parts.definitions),
             sessions,
             schemas: Schemas::default(),
             handles: Handles::new(limits.handles_max, limits.handle_age),

@@ -141,7 +141,7 @@ pub(crate) async fn answer(
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
     exchanges.spawn(async move {
-        gateway.exchange(route, request, origin, client).await;
+        Box::pin(gateway.exchange(route, request, origin, client)).await;
         drop(slot);
     });
     answer.await.unwrap_or_else(|_| stopping())

@@ -7,8 +7,10 @@ use crate::asked::{Asked, Ending, Marks, Origin};
 use crate::call::Call;
 use crate::claims;
 use crate::config::{AnswerDurability, Limits};
+use crate::definitions::Definitions;
 use crate::ending::ending_of;
 use crate::handles::Handles;
+use crate::listed::ListAsked;
 use crate::refusal::{Cause, Known, Refusal};
 use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
@@ -27,6 +29,7 @@ use std::time::Instant;
 pub(crate) struct Pipeline {
     pub(crate) recorder: Recorder,
     pub(crate) policy: Arc<Engine>,
+    pub(crate) definitions: Arc<Definitions>,
     pub(crate) sessions: Sessions,
     /// What this server wants mirrored in headers.
     pub(crate) schemas: Schemas,
@@ -122,7 +125,9 @@ impl Pipeline {
         }
         let receipt = recorded?;
         self.end_again(session.as_deref());
-        let asked = Arc::new(asked(received, &call, &actor, (permit, receipt)));
+        let list = ListAsked::of(&call, &received.raw, &actor, session.is_some());
+        let asked = asked(received, &call, &actor, (permit, receipt));
+        let asked = Arc::new(Asked { list, ..asked });
         self.handles.follow(&call, &asked);
         if let Some((id, session)) = place {
             session.hold(id, &asked);
@@ -265,6 +270,7 @@ impl Pipeline {
                 request_bytes: about.request_bytes,
                 session: about.in_session,
                 handle: about.handle,
+                definition: self.definition(call, about.direction),
             },
         }
     }
@@ -481,6 +487,7 @@ fn asked(
         receipt,
         sent: Instant::now(),
         marks: Marks::default(),
+        list: None,
     }
 }
 

@@ -93,6 +93,7 @@ impl Pipeline {
                 receipt,
                 sent: Instant::now(),
                 marks: Marks::default(),
+                list: None,
             }),
             Err(unavailable) => Err(Refusal::new(Cause::Unrecordable(unavailable), known)),
         }

@@ -244,6 +244,11 @@ pub(crate) fn error_message(
     Bytes::from(mcp::build::error_response(id, code, message, data.as_deref()))
 }
 
+/// A JSON-RPC error for a call that was asked and has no answer to pass on.
+pub(crate) fn broken_call(id: Option<&RequestId>, call: CallId, message: &str) -> Bytes {
+    error_message(id, 50_201, message, &Detail { call, reason: "upstream.broke" })
+}
+
 /// An HTTP answer that holds one JSON message.
 pub(crate) fn json_response(status: StatusCode, message: Bytes) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(message));

@@ -6,9 +6,10 @@ use crate::asked::Ending;
 use crate::client::{ClientEnd, ClientStream};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::headers;
+use crate::listed::Shown;
 use crate::pipeline::length;
 use crate::refusal::{Detail, error_message, json_response};
-use crate::source::{Broken, Item, Source, sse_event};
+use crate::source::{Broken, Item, Source, with_message};
 use crate::upstream::http::SendError;
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::splice;
@@ -113,19 +114,44 @@ impl Exchange<'_> {
             self.withhold(Withholding::OutOfPlace, &bytes);
             bytes = Bytes::new();
         }
-        if let Some(asked) = self.take_asked() {
-            let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers).await;
-            if let Err(error) = answered {
-                return client.answer(unrecorded(&self.call, asked.call, &error));
+        let bytes = match self.settle_whole(ending, bytes).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let failure = Failure::new(Status::MalformedReply, UNREADABLE);
+                return self.fail(client, &failure).await;
             }
-            if let Some(receipt) = self.receipt(&asked) {
-                bytes = splice::add_meta(&bytes, RECEIPT, &receipt);
-            }
-        }
+            Err((call, error)) => return client.answer(unrecorded(&self.call, call, &error)),
+        };
         let mut response = Response::new(crate::body::ReplyBody::whole(bytes));
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers::client_reply(parts.headers);
         client.answer(response);
+    }
+
+    /// Puts the end of the call on record; what is released of its answer, if anything may be.
+    async fn settle_whole(
+        &mut self,
+        ending: Ending,
+        bytes: Bytes,
+    ) -> Result<Option<Bytes>, (event::CallId, audit::Unavailable)> {
+        let Some(asked) = self.asked.clone() else { return Ok(Some(bytes)) };
+        let shown = self.pipeline.show(&asked, ending, &bytes).await;
+        if shown.as_ref().is_ok_and(|shown| shown.ending.status == Status::MalformedReply) {
+            return Ok(None);
+        }
+        let is_first = self.take_asked().is_some();
+        let unrecorded = |error| (asked.call, error);
+        let Shown { ending, changed } = shown.map_err(unrecorded)?;
+        let bytes = changed.unwrap_or(bytes);
+        if !is_first {
+            return Ok(Some(bytes));
+        }
+        let answered = self.pipeline.answered(&asked, &ending, self.pipeline.answers);
+        answered.await.map_err(unrecorded)?;
+        Ok(Some(match self.receipt(&asked) {
+            Some(receipt) => splice::add_meta(&bytes, RECEIPT, &receipt),
+            None => bytes,
+        }))
     }
 
     /// A whole answer of several messages, in a session that has them.
@@ -225,16 +251,7 @@ impl Exchange<'_> {
         if let Some(message) = &item.message {
             match self.judge(message).await {
                 Ok(Pass::On) => {}
-                Ok(Pass::With(receipt)) => {
-                    let changed = splice::add_meta(message, RECEIPT, &receipt);
-                    // A message in several lines of an event keeps its form, without a receipt.
-                    let bytes = splice::replace_part(&item.bytes, message, &changed);
-                    item.bytes = bytes.unwrap_or(item.bytes);
-                }
-                Ok(Pass::Instead(other)) => {
-                    let bytes = splice::replace_part(&item.bytes, message, &other);
-                    item.bytes = bytes.unwrap_or_else(|| sse_event(&other));
-                }
+                Ok(Pass::Instead(other)) => item.bytes = with_message(&item.bytes, message, &other),
                 Ok(Pass::Withhold) => return None,
                 Err(_already_logged) => return Some(End::Unrecordable),
             }
@@ -351,6 +368,13 @@ async fn elapsed(time: Option<Duration>) {
 pub(crate) fn is_frame(bytes: &[u8]) -> bool {
     !bytes.is_empty() && mcp::parse(bytes, &mcp::Limits::for_replies()).is_ok()
 }
+/// The error in the place of a list that clients may read otherwise than we do.
+pub(crate) fn unreadable(id: Option<&mcp::RequestId>, call: event::CallId) -> Bytes {
+    let (code, _, reason) = Failure::new(Status::MalformedReply, UNREADABLE).terms();
+    error_message(id, code, UNREADABLE, &Detail { call, reason })
+}
+
+const UNREADABLE: &str = "server did not answer with a list that can be read one way only";
 
 /// An event that was not the first of its stream, and would be now because those before it are withheld.
 /// A byte order mark in front of it made its first line nothing; at the start of a stream, clients

@@ -3,6 +3,7 @@
 
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::lines::Lines;
+use crate::upstream::splice;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use mcp::sse::{SseContent, SseParser};
@@ -119,9 +120,53 @@ pub(crate) fn sse_event(message: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The event `bytes`, which carries `message`, with another message in it. Its other fields stay as
+/// they are; where the message stands in one piece, so does every other byte.
+pub(crate) fn with_message(bytes: &Bytes, message: &Bytes, other: &Bytes) -> Bytes {
+    if let Some(replaced) = splice::replace_part(bytes, message, other) {
+        return replaced;
+    }
+    let lines = |bytes: &'_ [u8]| -> Vec<Vec<u8>> {
+        let lines = bytes.split(|b| matches!(b, b'\n' | b'\r')).filter(|line| !line.is_empty());
+        lines.map(<[u8]>::to_vec).collect()
+    };
+    let is_data = |line: &[u8]| line == b"data" || line.starts_with(b"data:");
+    let mut out = BytesMut::with_capacity(bytes.len() + other.len());
+    for line in lines(bytes).iter().filter(|line| !is_data(line)) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\n");
+    }
+    for line in lines(other) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&line);
+        out.extend_from_slice(b"\n");
+    }
+    out.extend_from_slice(b"\n");
+    out.freeze()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::sse_event;
+    use super::{sse_event, with_message};
+    use bytes::Bytes;
+
+    #[test]
+    fn another_message_takes_the_place_of_the_first() {
+        let other = Bytes::from_static(b"{\"b\":\n2}");
+        for (event, message, wanted) in [
+            ("id: 7\r\ndata:{\"a\":1}\r\n\r\n", "{\"a\":1}", "id: 7\r\ndata:{\"b\":2}\r\n\r\n"),
+            (
+                "id: 7\ndata: {\"a\":\nevent: x\ndata: 1}\n: hm\n\n",
+                "{\"a\":\n1}",
+                "id: 7\nevent: x\n: hm\ndata: {\"b\":\ndata: 2}\n\n",
+            ),
+        ] {
+            let (event, message) = (Bytes::from(event), Bytes::from(message));
+            let one_line = Bytes::from_static(b"{\"b\":2}");
+            let other = if message.contains(&b'\n') { &other } else { &one_line };
+            assert_eq!(with_message(&event, &message, other), wanted);
+        }
+    }
 
     #[test]
     fn a_message_of_several_lines_is_one_event() {

@@ -10,18 +10,19 @@ use crate::asked::{Asked, Ending, Origin};
 use crate::batch::Part;
 use crate::call::Call;
 use crate::config::{AnswerDurability, Command, Limits};
+use crate::definitions::Definitions;
 use crate::handles::Handles;
 use crate::pipeline::{Admitted, Caller, Pipeline, Received, known, length};
 use crate::proof::Cleared;
-use crate::refusal::{Cause, Detail, Refusal, error_message};
-use crate::relay::Failure;
+use crate::refusal::{Cause, Refusal, broken_call};
+use crate::relay::{Failure, unreadable};
 use crate::schemas::Schemas;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use crate::withheld::{Strays, Withholding};
 use audit::Recorder;
 use bytes::Bytes;
-use event::{Actor, CallId, Chain, Status, Transport};
+use event::{Actor, Chain, Status, Transport};
 use mcp::{Frame, Message, Method, Outcome, RequestId};
 use policy::Engine;
 use std::process::ExitStatus;
@@ -41,6 +42,8 @@ pub struct WrapParts {
     pub recorder: Recorder,
     /// May they.
     pub policy: Arc<Engine>,
+    /// What the server declares.
+    pub definitions: Arc<Definitions>,
     /// Name of the server, as events and policies call it.
     pub server_name: String,
     /// The program.
@@ -123,6 +126,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         let pipeline = Pipeline {
             recorder: parts.recorder,
             policy: parts.policy,
+            definitions: parts.definitions,
             sessions,
             schemas: Schemas::default(),
             handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
@@ -285,7 +289,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             }
         };
         if matches!(call.method, Method::Initialize) {
-            *self.initialize() = Some(id.clone());
+            *lock(&self.initialize) = Some(id.clone());
         }
         if !self.send_cleared(cleared).await {
             self.fail_call(id, "server program does not read its input any more").await;
@@ -385,12 +389,14 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         };
         self.negotiate(id, response);
         let ending = self.pipeline.ending(&asked, response, raw);
-        let answer = match self.pipeline.answered(&asked, &ending, self.pipeline.answers).await {
-            Ok(()) => raw.clone(),
-            Err(_already_logged) => {
-                let reason = "the call ran, but its answer could not be put on record";
-                error(Some(id), asked.call, reason)
-            }
+        let answer = match self.pipeline.settle(&asked, ending, raw).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => unreadable(Some(id), asked.call),
+            Err(_already_logged) => broken_call(
+                Some(id),
+                asked.call,
+                "the call ran, but its answer could not be put on record",
+            ),
         };
         self.gatherings.take(id, answer)
     }
@@ -399,20 +405,16 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     fn negotiate(&self, id: &RequestId, response: &mcp::Response<'_>) {
         if let Outcome::Result(result) = &response.outcome
             && let Some(name) = &result.protocol_version
-            && self.initialize().take_if(|initialize| initialize == id).is_some()
+            && lock(&self.initialize).take_if(|initialize| initialize == id).is_some()
         {
             self.session.negotiated(name);
         }
     }
 
-    fn initialize(&self) -> std::sync::MutexGuard<'_, Option<RequestId>> {
-        self.initialize.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     async fn answer_server(&self, answer: Bytes) {
-        let Some(input) = self.input() else { return };
-        if let Err(error) = input.send_own(answer).await {
-            tracing::debug!(%error, "server could not be told that its call was refused");
+        // A program that is gone needs no answer.
+        if let Some(input) = self.input() {
+            input.send_own(answer).await.ok();
         }
     }
 
@@ -426,7 +428,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     async fn fail_call(&self, id: &RequestId, reason: &str) {
         let Some(asked) = self.session.take_open(id) else { return };
         self.pipeline.ended(&asked, &Ending::new(Status::TransportFailure)).await;
-        self.reply(Some(id), error(Some(id), asked.call, reason)).await;
+        self.reply(Some(id), broken_call(Some(id), asked.call, reason)).await;
     }
 
     /// Answers a request of the client, when all of its batch are answered.
@@ -448,7 +450,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             self.pipeline.ended(&asked, &Ending::new(status)).await;
             if program_ended {
                 let reason = "server program ended before it answered";
-                self.reply(Some(&id), error(Some(&id), asked.call, reason)).await;
+                self.reply(Some(&id), broken_call(Some(&id), asked.call, reason)).await;
             }
         }
         self.strays.settle();
@@ -483,15 +485,14 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     fn input(&self) -> Option<Input> {
-        self.input.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        lock(&self.input).clone()
     }
 
     fn close_input(&self) {
-        self.input.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        lock(&self.input).take();
     }
 }
 
-/// A JSON-RPC error for a call that was asked and has no answer to pass on.
-fn error(id: Option<&RequestId>, call: CallId, reason: &str) -> Bytes {
-    error_message(id, 50_201, reason, &Detail { call, reason: "upstream.broke" })
+fn lock<T>(held: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -128,7 +128,7 @@ pub struct Entry {
 }
 
 /// One list of one server.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct List {
     pub(crate) items: BTreeMap<Arc<str>, Entry>,
     /// Whether its first listing is over: what comes later is not trusted on first use.
@@ -137,7 +137,7 @@ pub(crate) struct List {
 }
 
 /// What is known of all servers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inventory {
     pub(crate) lists: BTreeMap<(String, ListKind), List>,
     settings: Settings,

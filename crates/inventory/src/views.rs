@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(crate) type Names = BTreeSet<Arc<str>>;
 
 /// Of one list of one server.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Views {
     /// The last complete listing of each actor, the latest at the back.
     complete: VecDeque<(String, Names)>,

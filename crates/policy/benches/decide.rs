@@ -62,6 +62,7 @@ fn request<'a>(actor: &'a Actor, resource: &'a Resource) -> Request<'a> {
             protocol: Some("2026-07-28"),
             region: Some("eu"),
             handle: None,
+            definition: "approved",
             request_bytes: 512,
             session: true,
             time: Time::from_unix_us(1_795_336_620_123_456),

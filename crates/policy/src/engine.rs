@@ -77,6 +77,17 @@ impl Engine {
     /// whatever cannot be evaluated is forbidden. A request that names several things is permitted only
     /// if it would be for each of them.
     pub fn decide(&self, request: &Request<'_>) -> Verdict {
+        let (decision, reason) = self.decision(request);
+        Verdict::conclude(request.call, decision, reason)
+    }
+
+    /// Whether a call like this would be permitted, without a permit for it.
+    #[must_use]
+    pub fn would_permit(&self, request: &Request<'_>) -> bool {
+        self.decision(request).0.effect == Effect::Permit
+    }
+
+    fn decision(&self, request: &Request<'_>) -> (Decision, Option<String>) {
         let active = self.active.load();
         let (answer, reason) = match self.answer(&active, request) {
             Ok(answer) => (answer, None),
@@ -91,7 +102,7 @@ impl Engine {
             policy_set: active.bundle.digest().to_owned(),
             schema: self.words.digest.clone(),
         };
-        Verdict::conclude(request.call, decision, reason)
+        (decision, reason)
     }
 
     /// Reads a bundle directory and makes it the active set. Decisions that are under way finish with

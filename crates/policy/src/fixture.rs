@@ -52,6 +52,7 @@ pub(crate) fn agent_for_a_person() -> Actor {
 
 pub(crate) fn bare() -> Context<'static> {
     Context {
+        definition: "none",
         gateway: "gate-1",
         peer: None,
         protocol: None,
@@ -66,6 +67,7 @@ pub(crate) fn bare() -> Context<'static> {
 
 pub(crate) fn full() -> Context<'static> {
     Context {
+        definition: "none",
         gateway: "gate-1",
         peer: Some(IpAddr::from([192, 0, 2, 7])),
         protocol: Some("2026-07-28"),

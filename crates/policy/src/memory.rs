@@ -77,6 +77,7 @@ impl Seen {
 
     fn context(&mut self, context: Context<'_>, needs: Needs) {
         let Context {
+            definition,
             gateway,
             handle,
             peer,
@@ -87,7 +88,7 @@ impl Seen {
             time: _,
             transport,
         } = context;
-        self.words([gateway, transport_word(transport)]);
+        self.words([definition, gateway, transport_word(transport)]);
         self.maybe(handle);
         self.maybe(protocol);
         self.maybe(region);
@@ -224,6 +225,7 @@ mod tests {
         for changed in [
             bare(),
             Context { gateway: "other", ..full() },
+            Context { definition: "changed", ..full() },
             Context { peer: None, ..full() },
             Context { peer: Some([1, 2, 3, 4].into()), ..full() },
             Context { protocol: None, ..full() },

@@ -33,6 +33,9 @@ pub struct Request<'a> {
 /// The circumstances of a call: `context` in policies, where `method` and `class` are added.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
+    /// What became of the definition that the call rests on: `approved`, `unreviewed`, `changed`,
+    /// `unknown`, or `none`.
+    pub definition: &'a str,
     /// Name of the gateway, from its configuration.
     pub gateway: &'a str,
     /// Address of the caller's connection, as the gateway sees it.
@@ -258,20 +261,12 @@ fn server(words: &Vocabulary, name: &str) -> Result<Entity, Misfit> {
 }
 
 fn context(needs: Needs, request: &Request<'_>) -> Result<cedar_policy::Context, Misfit> {
-    let Context {
-        gateway,
-        handle,
-        peer,
-        protocol,
-        region,
-        request_bytes,
-        session,
-        time,
-        transport,
-    } = request.context;
+    let Context { definition, gateway, handle, peer, protocol, region, .. } = request.context;
+    let Context { request_bytes, session, time, transport, .. } = request.context;
     let bytes = i64::try_from(request_bytes).unwrap_or(i64::MAX);
     let fixed = [
         ("class", text(class_word(request.resource.class))),
+        ("definition", text(definition)),
         ("gateway", text(gateway)),
         ("method", text(&request.resource.method)),
         ("request_bytes", RestrictedExpression::new_long(bytes)),

@@ -22,7 +22,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("archive", &["audit", "event", "note", "objects", "timestamp", "tlog"]),
     ("identity", &["event"]),
     ("policy", &["event"]),
-    ("gateway", &["audit", "event", "identity", "mcp", "policy"]),
+    ("gateway", &["audit", "event", "identity", "inventory", "mcp", "policy"]),
     (
         "app",
         &[
@@ -31,6 +31,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
             "event",
             "gateway",
             "identity",
+            "inventory",
             "keys",
             "mcp",
             "note",

@@ -16,6 +16,7 @@ pub(crate) struct File {
     pub(crate) policy: Policy,
     pub(crate) identity: identity::Config,
     pub(crate) limits: Limits,
+    pub(crate) inventory: Inventory,
 }
 
 /// `[gateway]`: what it is called and where it listens.
@@ -70,6 +71,18 @@ pub(crate) struct Server {
     pub(crate) stderr: Option<String>,
     /// TLS towards an `https` server.
     pub(crate) tls: Option<ServerTls>,
+}
+
+/// `[inventory]`: what servers declare.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Inventory {
+    /// Directory that keeps what is known and approved. Default: `inventory` beside the log.
+    pub(crate) directory: Option<PathBuf>,
+    /// Whether what the first listing of a server holds counts as approved. Default: true.
+    pub(crate) trust_on_first_use: Option<bool>,
+    /// Whether items that policies forbid the caller to use are hidden from its lists. Default: false.
+    pub(crate) hide_forbidden: bool,
 }
 
 /// `[log]`: the audit log.

@@ -4,6 +4,7 @@
 use crate::asked::Origin;
 use crate::backend::{Backend, Stops};
 use crate::config::{AnswerDurability, Limits};
+use crate::definitions::Definitions;
 use crate::delegate::{Delegate, Kind, cancelled};
 use crate::event_stream::Streams;
 use crate::handles::Handles;
@@ -54,6 +55,8 @@ pub struct WrapUrlParts {
     pub limits: Limits,
     /// When the record of an answer must be durable.
     pub answers: AnswerDurability,
+    /// What the server declares, and what of it is approved.
+    pub definitions: Arc<Definitions>,
 }
 
 /// Carries messages between the client and the server until the client closes its side or `stop`; then
@@ -94,6 +97,7 @@ fn backend(parts: WrapUrlParts) -> Result<Backend, BadUpstream> {
             sessions,
             schemas: Schemas::default(),
             handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
+            definitions: parts.definitions,
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,

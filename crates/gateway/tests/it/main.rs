@@ -23,6 +23,7 @@ mod floods;
 mod headers;
 mod hostile;
 mod http2;
+mod inventory;
 mod messages;
 mod outages;
 mod questions;

@@ -8,9 +8,10 @@ use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
 use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
 use gateway::tls::{ListenerTls, ServerTls};
-use gateway::{Beside, Gateway, Parts};
+use gateway::{Beside, Definitions, Gateway, Parts};
 use identity::dev::TokenIssuer;
 use identity::{Config, ProviderConfig, Verifier};
+use inventory::{Inventory, Settings};
 use policy::{Bundle, Engine, Source};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub(crate) struct Plan {
     pub(crate) origins: Vec<String>,
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) beside: Option<Arc<dyn Beside>>,
+    pub(crate) definitions: Arc<Definitions>,
     pub(crate) free_bytes_min: u64,
     /// A disk in memory instead of a directory.
     pub(crate) memory: Option<Memory>,
@@ -45,6 +47,7 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
     pub(crate) recorder: Recorder,
+    pub(crate) definitions: Arc<Definitions>,
     pub(crate) key: String,
     pub(crate) issuer: TokenIssuer,
     memory: Option<Memory>,
@@ -77,6 +80,7 @@ impl Plan {
             origins: Vec::new(),
             tls: None,
             beside: None,
+            definitions: definitions(),
             free_bytes_min: 0,
             memory: None,
         }
@@ -105,6 +109,7 @@ impl Plan {
             recorder: recorder.clone(),
             identity: Arc::new(verifier(&issuer)),
             policy: engine(&self.policy),
+            definitions: Arc::clone(&self.definitions),
             servers: vec![NamedServer { name: "srv".to_owned(), server: self.server }],
             listener: Listener {
                 address,
@@ -122,7 +127,8 @@ impl Plan {
         let serving = tokio::spawn(Arc::new(gateway.unwrap()).serve(listener, stop.clone()));
         let key = key.to_string();
         let memory = self.memory;
-        Rig { address, log, recorder, key, issuer, memory, directory, stop, serving }
+        let definitions = self.definitions;
+        Rig { address, log, recorder, definitions, key, issuer, memory, directory, stop, serving }
     }
 }
 
@@ -203,6 +209,11 @@ impl Rig {
         within("the gateway stops", self.serving).await.unwrap();
         close(self.log).await.unwrap_err();
     }
+}
+
+/// Nothing known of any server, and nothing kept.
+pub(crate) fn definitions() -> Arc<Definitions> {
+    Arc::new(Definitions::in_memory(Inventory::new(Settings::default()), false))
 }
 
 /// Closes a log, which blocks.

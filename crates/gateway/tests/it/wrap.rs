@@ -43,6 +43,7 @@ impl Wrapped {
         let log = Log::create_on(storage, signer, log_config(clock, 0)).unwrap();
         let recorder = Recorder::new(log.clone(), place(), clock);
         let parts = WrapParts {
+            definitions: crate::rig::definitions(),
             recorder: recorder.clone(),
             policy: engine(POLICY),
             server_name: "srv".to_owned(),
@@ -440,6 +441,7 @@ async fn a_program_that_does_not_exist_cannot_be_wrapped() {
     let (signer, _) = Signer::generate("example.com/log").unwrap();
     let log = Log::create(&directory.path().join("log"), signer, log_config(clock, 0)).unwrap();
     let parts = WrapParts {
+        definitions: crate::rig::definitions(),
         recorder: Recorder::new(log.clone(), place(), clock),
         policy: engine(POLICY),
         server_name: "srv".to_owned(),

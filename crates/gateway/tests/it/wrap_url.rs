@@ -55,6 +55,7 @@ impl Remote {
             },
             limits: Limits::default(),
             answers: AnswerDurability::BeforeRelease,
+            definitions: crate::rig::definitions(),
         };
         let (input, reader) = tokio::io::duplex(1 << 16);
         let (writer, output) = tokio::io::duplex(1 << 16);
