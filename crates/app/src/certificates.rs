@@ -74,7 +74,7 @@ impl Certificates {
 
     /// The servers, each with its own TLS.
     pub(crate) fn for_servers(&self, mut servers: Vec<NamedServer>) -> Vec<NamedServer> {
-        for NamedServer { name, server } in &mut servers {
+        for NamedServer { name, server, .. } in &mut servers {
             if let (Server::Http { tls, .. } | Server::Sse { tls, .. }, Some(own)) =
                 (server, self.servers.get(name))
             {

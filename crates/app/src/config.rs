@@ -172,8 +172,11 @@ impl Checker<'_> {
             SocketAddr::from(([127, 0, 0, 1], 8_700))
         });
         let path = gateway.path.clone().unwrap_or_else(|| "/mcp".to_owned());
-        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path == "/healthz" {
-            self.wrong("gateway.path", "must be a path such as `/mcp`, other than `/healthz`");
+        let taken = path == "/healthz" || path.starts_with("/s/");
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || taken {
+            let problem =
+                "must be a path such as `/mcp`, other than `/healthz` and those below `/s/`";
+            self.wrong("gateway.path", problem);
         }
         let allowed_hosts = gateway
             .allowed_hosts
@@ -211,8 +214,12 @@ impl Checker<'_> {
                 self.wrong(&format!("{path}.name"), "is the name of another server already");
             }
             names.push(name.clone());
+            let prefix = self.prefix(&path, written, &name, servers.len());
+            if checked.iter().any(|other: &NamedServer| other.prefix == prefix) {
+                self.wrong(&format!("{path}.prefix"), "is the prefix of another server already");
+            }
             match self.server(&path, written) {
-                Some(server) => checked.push(NamedServer { name, server }),
+                Some(server) => checked.push(NamedServer { name, prefix, server }),
                 None if servers.len() > 1 && written.url.is_none() && written.command.is_none() => {
                     self.wrong(&path, "has neither `url` nor `command`; add one");
                 }
@@ -220,6 +227,23 @@ impl Checker<'_> {
             }
         }
         (names.swap_remove(0), checked)
+    }
+
+    /// What stands before the server's names on the endpoint of all servers; of no use to one alone.
+    fn prefix(&mut self, path: &str, server: &file::Server, name: &str, servers: usize) -> String {
+        let prefix = server.prefix.clone().unwrap_or_else(|| name.to_ascii_lowercase());
+        let needed = servers > 1 || server.prefix.is_some();
+        if needed && !name.is_empty() && !gateway::config::is_prefix(&prefix) {
+            let place = format!("{path}.prefix");
+            let problem = match server.prefix {
+                Some(_) => "must be a lower-case letter, then lower-case letters, digits and `-`",
+                None => {
+                    "is required, since the name cannot be one: a lower-case letter, then lower-case letters, digits and `-`"
+                }
+            };
+            self.wrong(&place, problem);
+        }
+        prefix
     }
 
     fn server(&mut self, path: &str, server: &file::Server) -> Option<Server> {
@@ -322,6 +346,7 @@ impl Checker<'_> {
             head_timeout: ms(limits.head_timeout_ms, base.head_timeout),
             body_timeout: ms(limits.body_timeout_ms, base.body_timeout),
             reply_timeout: ms(limits.reply_timeout_ms, base.reply_timeout),
+            member_timeout: ms(limits.member_timeout_ms, base.member_timeout),
             connect_timeout: ms(limits.connect_timeout_ms, base.connect_timeout),
             sessions_max: limits.sessions_max.unwrap_or(base.sessions_max),
             session_idle: limits.session_idle_s.map_or(base.session_idle, Duration::from_secs),

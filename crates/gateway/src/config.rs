@@ -50,6 +50,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Time for the upstream server to begin its answer.
     pub reply_timeout: Duration,
+    /// Time for one of several servers to answer what all of them are asked; without it the others'
+    /// answers go on alone.
+    pub member_timeout: Duration,
     /// Time for the upstream server to accept a connection.
     pub connect_timeout: Duration,
     /// Sessions kept; when all are in use, new ones are refused.
@@ -89,6 +92,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             reply_timeout: Duration::from_secs(300),
+            member_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             sessions_max: 100_000,
             session_idle: Duration::from_secs(24 * 60 * 60),
@@ -104,11 +108,21 @@ impl Default for Limits {
     }
 }
 
+/// Whether a text can be the prefix of a server on the endpoint of all servers: a lower-case letter, then
+/// lower-case letters, digits and `-`, 32 at most. Tools and prompts are `PREFIX__name` there, resources
+/// `PREFIX+uri`, tasks `PREFIX:id`.
+#[must_use]
+pub fn is_prefix(text: &str) -> bool {
+    crate::federation::is_prefix(text)
+}
+
 /// A server behind the gateway, and its name.
 #[derive(Debug, Clone)]
 pub struct NamedServer {
     /// Its name in events, policies and paths: letters, digits, `-`, `_` and `.`.
     pub name: String,
+    /// What stands before its names on the endpoint of all servers: see [`is_prefix`].
+    pub prefix: String,
     /// What it is.
     pub server: Server,
 }

@@ -79,7 +79,8 @@ impl Gateway {
         let exchanges = TaskTracker::new();
         let mut backends = Vec::with_capacity(parts.servers.len());
         for server in &parts.servers {
-            backends.push(Arc::new(backend(server, &parts, &stops, &exchanges)?));
+            let backend = backend(server, &parts, &stops, &exchanges)?;
+            backends.push((server.prefix.clone(), Arc::new(backend)));
         }
         Ok(Self {
             recorder: parts.recorder,
@@ -145,8 +146,12 @@ impl Gateway {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            for backend in &self.table.load_full().backends {
+            let table = self.table.load_full();
+            for backend in &table.backends {
                 backend.sweep(Instant::now()).await;
+            }
+            if let Some(federation) = &table.federation {
+                federation.sweep(Instant::now());
             }
         }
     }

@@ -17,6 +17,7 @@ mod delegate;
 mod ending;
 mod event_stream;
 mod exchange;
+mod federation;
 mod gateway;
 mod handles;
 mod headers;

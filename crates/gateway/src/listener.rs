@@ -218,6 +218,7 @@ impl Gateway {
             Route::Messages(backend) => {
                 backend.take_message(inbound, stream_session(&uri), client).await;
             }
+            Route::Federation(federation) => federation.serve(inbound, client).await,
             Route::Nowhere => {}
         }
         drop(slot);

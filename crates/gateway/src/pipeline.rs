@@ -149,7 +149,7 @@ impl Pipeline {
         Ok((Arc::new(asked(received, call, &actor, (permit, receipt))), session))
     }
 
-    fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
+    pub(crate) fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
         let refuse = |cause: Cause, id: Option<RequestId>| {
             Refusal::new(cause, Known { id, ..known(received, None, None) })
         };
@@ -165,7 +165,7 @@ impl Pipeline {
 
     /// Headers must say what the body says, and those of the 2026-07-28 revision must be there; decisions
     /// rest on the body alone (transports, "Server Validation").
-    fn check_headers(
+    pub(crate) fn check_headers(
         &self,
         received: &Received,
         message: &Message<'_>,

@@ -2,8 +2,9 @@
 //! and HTTP statuses.
 //!
 //! Codes are positive, outside the range that JSON-RPC and MCP reserve (-32768 to -32000), except
-//! `-32020` (header mismatch) and `-32602` (missing `_meta`), which the 2026-07-28 revision demands. A refusal is never a bare 400:
-//! clients of both eras would take that for a server of the old one.
+//! `-32020` (header mismatch) and `-32602` (missing `_meta`), which the 2026-07-28 revision demands, and
+//! the codes by which servers answer for names and methods that they do not have. A refusal is never a
+//! bare 400: clients of both eras would take that for a server of the old one.
 
 use crate::body::ReplyBody;
 use crate::session::{NoPlace, NoSession};
@@ -57,6 +58,14 @@ pub(crate) enum Cause {
     HandleOfAnother,
     #[error("no such task or request state; start anew")]
     HandleOfAnotherCall,
+    #[error("no server here offers this: names begin with the prefix of their server")]
+    UnknownName,
+    #[error("this is no cursor of this list; ask for its first page")]
+    BadCursor,
+    #[error("method is not served here")]
+    NoMethod(StatusCode),
+    #[error("server `{0}` does not answer")]
+    MemberDown(String),
     #[error("{0}")]
     Overloaded(&'static str),
     #[error("the call cannot be put on record, so it is not carried out")]
@@ -146,6 +155,17 @@ impl Cause {
             Self::UnknownHandle => terms(40_410, StatusCode::OK, "handle.unknown"),
             Self::HandleOfAnother => terms(40_410, StatusCode::OK, "handle.of-another"),
             Self::HandleOfAnotherCall => terms(40_410, StatusCode::OK, "handle.of-another-call"),
+            // 200 with the code by which servers answer for names that they do not know.
+            Self::UnknownName => {
+                terms(mcp::code::INVALID_PARAMS, StatusCode::OK, "federation.unknown-name")
+            }
+            Self::BadCursor => {
+                terms(mcp::code::INVALID_PARAMS, StatusCode::OK, "federation.bad-cursor")
+            }
+            Self::NoMethod(status) => {
+                terms(mcp::code::METHOD_NOT_FOUND, *status, "federation.unknown-method")
+            }
+            Self::MemberDown(_) => terms(50_200, StatusCode::BAD_GATEWAY, "federation.member-down"),
             Self::Overloaded(_) => {
                 terms(50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded")
             }

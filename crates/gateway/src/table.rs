@@ -1,6 +1,7 @@
 //! The servers behind the gateway, and which path leads to which. Knows paths and names, no requests.
 
 use crate::backend::Backend;
+use crate::federation::{Federation, Member};
 use std::sync::Arc;
 
 /// Where a path leads.
@@ -12,6 +13,8 @@ pub(crate) enum Route {
     Stream(Arc<Backend>, String),
     /// To one server, by HTTP+SSE: the messages of a client.
     Messages(Arc<Backend>),
+    /// To all servers together.
+    Federation(Arc<Federation>),
     /// To no server.
     Nowhere,
 }
@@ -21,17 +24,28 @@ pub(crate) enum Route {
 pub(crate) struct Table {
     /// In the order of the configuration; at least one, each name once.
     pub(crate) backends: Vec<Arc<Backend>>,
-    /// The path that is the only server's own.
+    /// All of them together, when there are several.
+    pub(crate) federation: Option<Arc<Federation>>,
+    /// The path that is the only server's own, or that of all together.
     path: String,
 }
 
 impl Table {
-    pub(crate) fn new(backends: Vec<Arc<Backend>>, path: String) -> Self {
-        Self { backends, path }
+    pub(crate) fn new(backends: Vec<(String, Arc<Backend>)>, path: String) -> Self {
+        let member = |(prefix, backend): &(String, Arc<Backend>)| Member {
+            prefix: prefix.clone(),
+            backend: Arc::clone(backend),
+        };
+        let federation = Federation::new(backends.iter().map(member).collect()).map(Arc::new);
+        let backends = backends.into_iter().map(|(_, backend)| backend).collect();
+        Self { backends, federation, path }
     }
 
     /// Where a request for this path goes.
     pub(crate) fn route(&self, path: &str) -> Route {
+        if let Some(all) = self.federation.as_ref().filter(|_| path == self.path) {
+            return Route::Federation(Arc::clone(all));
+        }
         let (backend, before, last) = match &*self.backends {
             [only] if path == self.path => return Route::Backend(Arc::clone(only)),
             [only] if matches!(path, "/sse" | "/message") => (Some(only), "", path),
@@ -56,7 +70,10 @@ impl Table {
     pub(crate) fn endpoints(&self) -> Vec<String> {
         match &*self.backends {
             [_] => vec![self.path.clone()],
-            several => several.iter().map(|b| format!("/s/{}/mcp", b.name())).collect(),
+            several => {
+                let own = several.iter().map(|b| format!("/s/{}/mcp", b.name()));
+                std::iter::once(self.path.clone()).chain(own).collect()
+            }
         }
     }
 }

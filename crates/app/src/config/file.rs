@@ -53,6 +53,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Server {
     /// Name of the server in events and policies. Required.
     pub(crate) name: Option<String>,
+    /// What stands before its names on the endpoint of all servers. Default: the name in lower case.
+    pub(crate) prefix: Option<String>,
     /// Address of an HTTP server.
     pub(crate) url: Option<String>,
     /// What is spoken there: `streamable-http`, or `sse` for the HTTP+SSE of 2024-11-05. Default:
@@ -238,6 +240,8 @@ pub(crate) struct Limits {
     pub(crate) body_timeout_ms: Option<u64>,
     /// Milliseconds for the server to begin its answer. Default: 300000.
     pub(crate) reply_timeout_ms: Option<u64>,
+    /// Milliseconds for one of several servers to answer what all of them are asked. Default: 10000.
+    pub(crate) member_timeout_ms: Option<u64>,
     /// Milliseconds for the server to accept a connection. Default: 5000.
     pub(crate) connect_timeout_ms: Option<u64>,
     /// Sessions kept at once. Default: 100000.

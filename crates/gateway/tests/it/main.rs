@@ -18,6 +18,7 @@ mod client;
 mod correlation;
 mod disconnects;
 mod event_stream;
+mod federation;
 mod fidelity;
 mod floods;
 mod headers;

@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) server: Server,
+    /// Servers beside it, each with its name.
+    pub(crate) more: Vec<(&'static str, Server)>,
     pub(crate) policy: String,
     pub(crate) limits: Limits,
     pub(crate) answers: AnswerDurability,
@@ -74,6 +76,7 @@ impl Plan {
     pub(crate) fn in_front_of(server: Server) -> Self {
         Self {
             server,
+            more: Vec::new(),
             policy: POLICY.to_owned(),
             limits: Limits::default(),
             answers: AnswerDurability::BeforeRelease,
@@ -84,6 +87,13 @@ impl Plan {
             free_bytes_min: 0,
             memory: None,
         }
+    }
+
+    /// With another HTTP server beside those before.
+    pub(crate) fn and(mut self, name: &'static str, address: SocketAddr) -> Self {
+        let url = format!("http://{address}/mcp").parse().unwrap();
+        self.more.push((name, Server::Http { url, tls: ServerTls::default() }));
+        self
     }
 
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
@@ -110,7 +120,7 @@ impl Plan {
             identity: Arc::new(verifier(&issuer)),
             policy: engine(&self.policy),
             definitions: Arc::clone(&self.definitions),
-            servers: vec![NamedServer { name: "srv".to_owned(), server: self.server }],
+            servers: std::iter::once(("srv", self.server)).chain(self.more).map(named).collect(),
             listener: Listener {
                 address,
                 path: "/mcp".to_owned(),
@@ -214,6 +224,10 @@ impl Rig {
 /// Nothing known of any server, and nothing kept.
 pub(crate) fn definitions() -> Arc<Definitions> {
     Arc::new(Definitions::in_memory(Inventory::new(Settings::default()), false))
+}
+
+fn named((name, server): (&str, Server)) -> NamedServer {
+    NamedServer { name: name.to_owned(), prefix: name.to_owned(), server }
 }
 
 /// Closes a log, which blocks.

@@ -1,0 +1,309 @@
+//! Many servers behind one endpoint. It is a client of its members, in process: every request of the
+//! real client becomes requests to members, each of which goes through the whole call path by itself
+//! and is on record with the same `root`. Refuses to judge what members say.
+
+mod ask;
+mod cursor;
+mod discover;
+mod listen;
+mod lists;
+mod names;
+mod notify;
+mod opening;
+mod rewrite;
+mod session;
+mod single;
+mod stream;
+
+use self::ask::Answer;
+use self::session::{Link, Session, Sessions};
+use crate::asked::Origin;
+use crate::backend::{Backend, Stops, method_not_allowed, stopping};
+use crate::body::ReplyBody;
+use crate::call::Call;
+use crate::client::ClientEnd;
+use crate::config::Limits;
+use crate::headers;
+use crate::inbound::Inbound;
+use crate::pipeline::{Caller, Pipeline, Received, known, refuse};
+use crate::refusal::{Cause, Refusal};
+use crate::session::Owner;
+use audit::Recorder;
+use bytes::Bytes;
+use event::{Actor, CallId, Chain};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response};
+use mcp::{Message, Method, Request, RequestId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::names::is_prefix;
+
+/// The endpoint of all servers together.
+#[derive(Debug)]
+pub(crate) struct Federation {
+    /// In the order of the configuration, which is the order of lists.
+    members: Vec<Member>,
+    /// Checks what is checked before a member is chosen; all servers do that alike.
+    first: Arc<Backend>,
+    sessions: Sessions,
+    recorder: Recorder,
+    limits: Limits,
+    stops: Stops,
+    /// Every exchange in progress, of every backend of the gateway.
+    exchanges: TaskTracker,
+}
+
+/// A server and what stands before its names.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) prefix: String,
+    pub(crate) backend: Arc<Backend>,
+}
+
+/// A request of the client whose sender is known, from which the requests to members are made.
+#[derive(Debug)]
+struct Whole {
+    /// The root of everything that is recorded of it.
+    call: CallId,
+    actor: Actor,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Bytes,
+    /// Of a stateless revision.
+    modern: bool,
+    id: Option<RequestId>,
+    session: Option<Arc<Session>>,
+}
+
+impl Federation {
+    /// `None` when one server alone needs no endpoint for all.
+    pub(crate) fn new(members: Vec<Member>) -> Option<Self> {
+        let [first, _, ..] = members.as_slice() else { return None };
+        let backend = Arc::clone(&first.backend);
+        let limits = backend.pipeline.limits.clone();
+        Some(Self {
+            sessions: Sessions::new(limits.sessions_max, limits.session_idle),
+            recorder: backend.pipeline.recorder.clone(),
+            stops: backend.stops.clone(),
+            exchanges: backend.exchanges.clone(),
+            limits,
+            first: backend,
+            members,
+        })
+    }
+
+    /// One request of the client, from its whole body to the head of the answer.
+    pub(crate) async fn serve(self: &Arc<Self>, inbound: Inbound, mut client: ClientEnd) {
+        let response = tokio::select! {
+            biased;
+            () = self.stops.hard.cancelled() => stopping(),
+            // What was asked of members until now ends as any call whose client goes away.
+            () = client.gone() => return,
+            response = Box::pin(self.respond(inbound)) => response,
+        };
+        client.answer(response);
+    }
+
+    /// Forgets idle sessions.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.sessions.sweep(now);
+    }
+
+    async fn respond(self: &Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
+        let (method, received) = inbound.into_received(self.recorder.call_id());
+        let answered = match method {
+            HttpMethod::POST => self.post(&received).await,
+            HttpMethod::GET => self.get(&received).await,
+            HttpMethod::DELETE => self.delete(&received).await,
+            _ => return method_not_allowed(),
+        };
+        match answered {
+            Ok(response) => response,
+            Err(refusal) => {
+                refuse(&self.recorder, &refusal, &received.origin).await;
+                refusal.response()
+            }
+        }
+    }
+
+    async fn post(self: &Arc<Self>, received: &Received) -> Result<Response<ReplyBody>, Refusal> {
+        let checks = self.checks();
+        let message = checks.parse(received)?;
+        let call = Call::of(&message, EVERY_SERVER)
+            .map(|call| call.or_revision(received.header_revision()));
+        if let Some(call) = &call {
+            checks.check_headers(received, &message, call)?;
+        }
+        let actor = checks.identify(received, call.as_ref()).await?;
+        let known = || known(received, call.as_ref(), Some(&actor));
+        let modern = call.as_ref().is_some_and(Call::is_modern);
+        let opens = matches!(message.method(), Some(Method::Initialize));
+        let session = match modern || opens {
+            true => None,
+            false => Some(self.enter(received, &actor).map_err(|c| Refusal::new(c, known()))?),
+        };
+        let whole = Whole { id: message.id().cloned(), modern, ..whole(received, &actor, session) };
+        let answered = match &message {
+            Message::Request(request) => self.request(&whole, request).await,
+            Message::Notification(notice) => self.notify(&whole, notice).await,
+            Message::Response(response) => self.answer(&whole, response.id.as_ref()).await,
+        };
+        answered.map_err(|cause| Refusal::new(cause, known()))
+    }
+
+    async fn get(self: &Arc<Self>, received: &Received) -> Result<Response<ReplyBody>, Refusal> {
+        let call = Call::http("http/get", EVERY_SERVER).or_revision(received.header_revision());
+        let actor = self.checks().identify(received, Some(&call)).await?;
+        let known = || known(received, Some(&call), Some(&actor));
+        let session = self.enter(received, &actor).map_err(|c| Refusal::new(c, known()))?;
+        Ok(self.listen(&whole(received, &actor, Some(session))).await)
+    }
+
+    /// Ends the session at every member.
+    async fn delete(&self, received: &Received) -> Result<Response<ReplyBody>, Refusal> {
+        let call = Call::http("http/delete", EVERY_SERVER).or_revision(received.header_revision());
+        let actor = self.checks().identify(received, Some(&call)).await?;
+        let known = || known(received, Some(&call), Some(&actor));
+        let session = self.enter(received, &actor).map_err(|c| Refusal::new(c, known()))?;
+        let whole = whole(received, &actor, Some(session));
+        let parts = self.linked(&whole).filter(|(_, link)| link.id.is_some());
+        let parts = parts.map(|(place, link)| {
+            (place, whole.part(HttpMethod::DELETE, whole.headers_on(&link, None), Bytes::new()))
+        });
+        self.ask_each(parts.collect(), None).await;
+        self.sessions.close(received.session_id.as_deref().unwrap_or_default());
+        Ok(Response::new(ReplyBody::empty()))
+    }
+
+    async fn request(
+        self: &Arc<Self>,
+        whole: &Whole,
+        request: &Request<'_>,
+    ) -> Result<Response<ReplyBody>, Cause> {
+        match &request.method {
+            Method::Initialize => self.initialize(whole, &request.id).await,
+            Method::ServerDiscover if whole.modern => self.discover(whole, &request.id).await,
+            Method::SubscriptionsListen if whole.modern => self.subscribe(whole, request).await,
+            Method::Ping if !whole.modern => self.everywhere(whole, request, None).await,
+            Method::LoggingSetLevel if !whole.modern => {
+                self.everywhere(whole, request, Some("logging")).await
+            }
+            method => match lists::List::of(method) {
+                Some(list) => self.list(whole, request, list).await,
+                None => self.single(whole, request).await,
+            },
+        }
+    }
+
+    /// Asks members at once, each within the time for members, and gives what came of it in their
+    /// order. Dropping this future ends what is in progress.
+    async fn ask_each(
+        &self,
+        parts: Vec<(usize, Inbound)>,
+        id: Option<&RequestId>,
+    ) -> Vec<(usize, Option<Answer>)> {
+        let mut asking = JoinSet::new();
+        for (place, inbound) in parts {
+            let Some(member) = self.members.get(place) else { continue };
+            let (backend, id) = (Arc::clone(&member.backend), id.cloned());
+            let (time, bytes_max) = (self.limits.member_timeout, self.limits.reply_bytes_max);
+            asking.spawn(async move {
+                let asked = async {
+                    ask::whole(backend.ask_single(inbound).await, id.as_ref(), bytes_max).await
+                };
+                (place, tokio::time::timeout(time, asked).await.ok().flatten())
+            });
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = asking.join_next().await {
+            answers.extend(answer);
+        }
+        answers.sort_by_key(|(place, _)| *place);
+        answers
+    }
+
+    /// The session that a request of the older revisions names.
+    fn enter(&self, received: &Received, actor: &Actor) -> Result<Arc<Session>, Cause> {
+        let id = received.session_id.as_deref().ok_or(Cause::UnknownSession)?;
+        Ok(self.sessions.enter(id, &Owner::of(actor), Instant::now())?)
+    }
+
+    /// The members that have a link in this session, with it.
+    fn linked<'a>(&'a self, whole: &'a Whole) -> impl Iterator<Item = (usize, Link)> + 'a {
+        let session = whole.session.as_ref();
+        let link = move |member: &Member| session.and_then(|s| s.link(&member.prefix));
+        self.members.iter().enumerate().filter_map(move |(at, member)| Some((at, link(member)?)))
+    }
+
+    fn member(&self, prefix: &str) -> Option<(usize, &Member)> {
+        self.members.iter().enumerate().find(|(_, member)| member.prefix == prefix)
+    }
+
+    /// What all servers check alike: the form of messages, their headers, who sends them.
+    fn checks(&self) -> &Pipeline {
+        &self.first.pipeline
+    }
+}
+
+impl Whole {
+    /// A request to a member, on behalf of this one.
+    fn part(&self, method: HttpMethod, headers: HeaderMap, body: Bytes) -> Inbound {
+        Inbound {
+            method,
+            headers,
+            body,
+            caller: Caller::Known(self.actor.clone()),
+            origin: self.origin.clone(),
+            chain: Chain { root: Some(self.call), follows: None },
+        }
+    }
+
+    /// The headers of a request to a member in its session. `name` is what the member calls the
+    /// target.
+    fn headers_on(&self, link: &Link, name: Option<&str>) -> HeaderMap {
+        let mut out = self.headers_for(name);
+        match &link.id {
+            Some(id) => out.insert(headers::SESSION_ID, id.clone()),
+            None => out.remove(headers::SESSION_ID),
+        };
+        out.remove(headers::LAST_EVENT_ID);
+        if mcp::Revision::from_name(&link.revision).requires_version_header()
+            && let Ok(revision) = HeaderValue::from_str(&link.revision)
+        {
+            out.insert(mcp::header::PROTOCOL_VERSION, revision);
+        }
+        out
+    }
+
+    /// As [`Whole::headers_on`], for the stateless revisions.
+    fn headers_for(&self, name: Option<&str>) -> HeaderMap {
+        let mut out = self.headers.clone();
+        let name = name.filter(|_| out.contains_key(mcp::header::NAME));
+        let name = name.map(mcp::header::encode_header_value);
+        if let Some(name) = name.and_then(|name| HeaderValue::from_str(&name).ok()) {
+            out.insert(mcp::header::NAME, name);
+        }
+        out
+    }
+}
+
+fn whole(received: &Received, actor: &Actor, session: Option<Arc<Session>>) -> Whole {
+    Whole {
+        call: received.call,
+        actor: actor.clone(),
+        origin: received.origin.clone(),
+        headers: received.headers.clone().unwrap_or_default(),
+        body: received.raw.clone(),
+        modern: false,
+        id: None,
+        session,
+    }
+}
+
+/// The server in the record of what was refused before a member was found; no server can be called so.
+const EVERY_SERVER: &str = "*";
+
+/// How long a member that could not be reached is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(5);

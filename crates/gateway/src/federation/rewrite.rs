@@ -1,0 +1,227 @@
+//! Puts prefixes before names in what servers send, and takes them off what clients send. Nothing but
+//! the named values changes, byte for byte. Refuses to know which server is meant.
+
+use super::names::Form;
+use bytes::Bytes;
+use mcp::edit::{Edit, Step, quoted};
+use mcp::{Frame, Message, Method};
+use std::borrow::Cow;
+
+type Path = &'static [Step<'static>];
+
+/// Where results name resources and tasks. Contents stand in the results of tools, of prompts, of
+/// resources, and within the state of a finished task (2026-07-28, tasks extension).
+const IN_RESULTS: &[(Form, Path)] = &[
+    (Form::Uri, &[RESULT, Step::Key("contents"), Step::Each, URI]),
+    (Form::Uri, &[RESULT, CONTENT, Step::Each, URI]),
+    (Form::Uri, &[RESULT, CONTENT, Step::Each, RESOURCE, URI]),
+    (Form::Uri, &[RESULT, MESSAGES, Step::Each, CONTENT, URI]),
+    (Form::Uri, &[RESULT, MESSAGES, Step::Each, CONTENT, RESOURCE, URI]),
+    (Form::Uri, &[RESULT, RESULT, CONTENT, Step::Each, URI]),
+    (Form::Uri, &[RESULT, RESULT, CONTENT, Step::Each, RESOURCE, URI]),
+    (Form::Uri, &[RESULT, META, UI, UI_RESOURCE]),
+    (Form::Id, &[RESULT, TASK_ID]),
+    (Form::Id, &[RESULT, Step::Key("task"), TASK_ID]),
+    (Form::Id, &[RESULT, META, RELATED, TASK_ID]),
+    (Form::Id, &[RESULT, RESULT, META, RELATED, TASK_ID]),
+];
+
+/// Where notifications name them.
+const IN_NOTICES: &[(Form, Path)] = &[
+    (Form::Uri, &[PARAMS, URI]),
+    (Form::Id, &[PARAMS, TASK_ID]),
+    (Form::Id, &[PARAMS, META, RELATED, TASK_ID]),
+    (Form::Uri, &[PARAMS, RESULT, CONTENT, Step::Each, URI]),
+    (Form::Uri, &[PARAMS, RESULT, CONTENT, Step::Each, RESOURCE, URI]),
+    (
+        Form::Uri,
+        &[PARAMS, Step::Key("notifications"), Step::Key("resourceSubscriptions"), Step::Each],
+    ),
+    (Form::Id, &[PARAMS, Step::Key("notifications"), Step::Key("taskIds"), Step::Each]),
+];
+
+/// Where items of lists name them, beside what they are called by. The interface of a tool is a
+/// resource of its server (extension `io.modelcontextprotocol/ui`, in its two spellings).
+const IN_ITEMS: &[(Form, Path)] =
+    &[(Form::Uri, &[META, UI, UI_RESOURCE]), (Form::Uri, &[META, Step::Key("ui/resourceUri")])];
+
+/// The id of a request, and the token by which its progress is told: both are the server's own.
+const OF_QUESTIONS: &[Path] = &[&[Step::Key("id")], &[PARAMS, META, Step::Key("progressToken")]];
+
+/// A message of a member as the client gets it.
+pub(crate) fn to_client(message: &Bytes, prefix: &str) -> Bytes {
+    let Ok(Frame::Single(read)) = mcp::parse(message, &mcp::Limits::for_replies()) else {
+        return message.clone();
+    };
+    let changed = match &read {
+        Message::Response(_) => prefixed(message, IN_RESULTS, prefix),
+        Message::Notification(notice) if notice.method == Method::NotificationsCancelled => {
+            marked(message, &[&[PARAMS, Step::Key("requestId")]], prefix)
+        }
+        Message::Notification(_) => prefixed(message, IN_NOTICES, prefix),
+        Message::Request(_) => marked(message, OF_QUESTIONS, prefix).and_then(|marked| {
+            prefixed(&marked, &[(Form::Id, &[PARAMS, META, RELATED, TASK_ID])], prefix)
+        }),
+    };
+    changed.unwrap_or_else(|| message.clone())
+}
+
+/// One item of a list, called by its prefixed name.
+pub(crate) fn item(raw: &str, form: Form, key: &str, prefix: &str) -> Option<Bytes> {
+    let named = change(raw.as_bytes(), &[Step::Key(key)], |value| joined(value, form, prefix))?;
+    prefixed(&named, IN_ITEMS, prefix)
+}
+
+/// A message of the client with one text replaced, and its tasks called as the member calls them.
+pub(crate) fn to_member(message: &Bytes, path: &[Step<'_>], own: &str) -> Option<Bytes> {
+    let text = quoted(own);
+    let named = change(message, path, |_| Some(text.clone()))?;
+    change(&named, &[PARAMS, META, RELATED, TASK_ID], |value| parted(value, Form::Id))
+}
+
+/// The client's answer to a request of a member, with that request's own id (JSON).
+pub(crate) fn answer_to_member(message: &Bytes, own: &str) -> Option<Bytes> {
+    let named = change(message, &[Step::Key("id")], |_| Some(own.to_owned()))?;
+    change(&named, &[RESULT, META, RELATED, TASK_ID], |value| parted(value, Form::Id))
+}
+
+/// `message` with whatever stands at `path` replaced by JSON text.
+pub(crate) fn change(
+    message: &[u8],
+    path: &[Step<'_>],
+    with: impl Fn(&str) -> Option<String>,
+) -> Option<Bytes> {
+    let mut edit = Edit::new(message).ok()?;
+    edit.rewrite(path, |value| with(value).map(Cow::Owned)).ok()?;
+    edit.finish().ok().map(Bytes::from)
+}
+
+/// The id that the client knows a member's request by: `PREFIX:` and the id as the member wrote it, so
+/// that it can be told from every other and turned back without keeping anything.
+pub(crate) fn own_id(seen: &str) -> Option<(&str, &str)> {
+    let (prefix, own) = Form::Id.split(seen)?;
+    let literal: serde_json::Value = serde_json::from_str(own).ok()?;
+    (literal.is_string() || literal.is_number()).then_some((prefix, own))
+}
+
+fn prefixed(message: &[u8], places: &[(Form, Path)], prefix: &str) -> Option<Bytes> {
+    let mut edit = Edit::new(message).ok()?;
+    for (form, path) in places {
+        edit.rewrite(path, |value| joined(value, *form, prefix).map(Cow::Owned)).ok()?;
+    }
+    edit.finish().ok().map(Bytes::from)
+}
+
+fn marked(message: &[u8], places: &[Path], prefix: &str) -> Option<Bytes> {
+    let mut edit = Edit::new(message).ok()?;
+    for path in places {
+        edit.rewrite(path, |value| Some(quoted(&Form::Id.join(prefix, value)).into())).ok()?;
+    }
+    edit.finish().ok().map(Bytes::from)
+}
+
+fn joined(value: &str, form: Form, prefix: &str) -> Option<String> {
+    let own: String = serde_json::from_str(value).ok()?;
+    Some(quoted(&form.join(prefix, &own)))
+}
+
+fn parted(value: &str, form: Form) -> Option<String> {
+    let seen: String = serde_json::from_str(value).ok()?;
+    form.split(&seen).map(|(_, own)| quoted(own))
+}
+
+pub(crate) const PARAMS: Step<'static> = Step::Key("params");
+pub(crate) const RESULT: Step<'static> = Step::Key("result");
+pub(crate) const META: Step<'static> = Step::Key("_meta");
+pub(crate) const TASK_ID: Step<'static> = Step::Key("taskId");
+pub(crate) const URI: Step<'static> = Step::Key("uri");
+const CONTENT: Step<'static> = Step::Key("content");
+const MESSAGES: Step<'static> = Step::Key("messages");
+const RESOURCE: Step<'static> = Step::Key("resource");
+const RELATED: Step<'static> = Step::Key("io.modelcontextprotocol/related-task");
+const UI: Step<'static> = Step::Key("ui");
+const UI_RESOURCE: Step<'static> = Step::Key("resourceUri");
+
+#[cfg(test)]
+mod tests {
+    use super::{answer_to_member, item, own_id, to_client, to_member};
+    use crate::federation::names::Form;
+    use bytes::Bytes;
+    use mcp::edit::Step;
+
+    fn seen(message: &'static str) -> String {
+        let out = to_client(&Bytes::from_static(message.as_bytes()), "crm");
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn resources_and_tasks_in_answers_carry_the_prefix() {
+        for (own, wanted) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{ "contents":[{"uri":"file:///a","n":1.00}]}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{ "contents":[{"uri":"crm+file:///a","n":1.00}]}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"resource_link","uri":"x:1"},{"resource":{"uri":"x:2"}},{"text":"uri"}]}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"resource_link","uri":"crm+x:1"},{"resource":{"uri":"crm+x:2"}},{"text":"uri"}]}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"messages":[{"content":{"resource":{"uri":"x:2"}}}]}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"messages":[{"content":{"resource":{"uri":"crm+x:2"}}}]}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"7"}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"crm:7"}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:1"}}"#,
+                r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"crm+x:1"}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"uri":"x:1","taskId":"1"}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"uri":"x:1","taskId":"1"}}}"#,
+            ),
+        ] {
+            assert_eq!(seen(own), wanted);
+        }
+    }
+
+    #[test]
+    fn requests_of_servers_can_be_answered() {
+        for id in ["7", r#""a:b""#] {
+            let own = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list","params":{{"taskId":"mine"}}}}"#
+            );
+            let asked = to_client(&Bytes::from(own), "crm");
+            let asked: serde_json::Value = serde_json::from_slice(&asked).unwrap();
+            assert_eq!(asked["params"]["taskId"], "mine");
+            let (prefix, own) = own_id(asked["id"].as_str().unwrap()).unwrap();
+            assert_eq!((prefix, own), ("crm", id));
+            let answer = Bytes::from(format!(r#"{{"id":{},"result":{{}}}}"#, asked["id"]));
+            let answer = answer_to_member(&answer, own).unwrap();
+            assert_eq!(answer, format!(r#"{{"id":{id},"result":{{}}}}"#));
+        }
+        for id in ["7", "crm:", "crm:[]", "crm:null", ":7", "CRM:7"] {
+            assert_eq!(own_id(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn one_value_of_a_request_changes() {
+        let message = Bytes::from_static(
+            br#"{"params":{"name":"crm__\u0065cho", "arguments":{"name":"crm__x","n":1e2}}}"#,
+        );
+        let out = to_member(&message, &[Step::Key("params"), Step::Key("name")], "echo").unwrap();
+        assert_eq!(
+            out,
+            br#"{"params":{"name":"echo", "arguments":{"name":"crm__x","n":1e2}}}"#.as_slice()
+        );
+    }
+
+    #[test]
+    fn an_item_keeps_everything_but_its_name() {
+        let raw = r#"{"x":1.0,"name":"a","_meta":{"ui":{"resourceUri":"ui://a"}},"inputSchema":{"name":"a"}}"#;
+        let wanted = r#"{"x":1.0,"name":"crm__a","_meta":{"ui":{"resourceUri":"crm+ui://a"}},"inputSchema":{"name":"a"}}"#;
+        assert_eq!(item(raw, Form::Name, "name", "crm").unwrap(), wanted);
+    }
+}
