@@ -22,6 +22,7 @@ import compatibility
 import conformance
 import conformance_clients
 import demo
+import federation
 import judge_receipts
 import judge_storage
 import judge_tiles
@@ -37,7 +38,7 @@ from stage import Failed, NotRun, Stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
 
-MODULES = [over_http, over_stdio, transports, wrapped, refusals, demo]
+MODULES = [over_http, over_stdio, transports, wrapped, federation, refusals, demo]
 MODULES += [conformance, conformance_clients, compatibility]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]

@@ -41,6 +41,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  countersign init gw --name gw-1 --url http://127.0.0.1:3001/mcp\n  countersign init gw --name gw-1 -- npx -y @modelcontextprotocol/server-filesystem /srv/docs"
     )]
     Init(Init),
+    /// Take the servers of a client's configuration into one of ours.
+    #[command(after_help = crate::import::HELP)]
+    Import(crate::import::Import),
+    /// Make a client start its servers through `countersign wrap`, or take that back.
+    #[command(after_help = crate::install::HELP)]
+    Install(crate::install::Install),
     /// Find calls in a log: who called what, whether it was allowed, what came out.
     #[command(after_help = SEARCH_HELP)]
     Search(Search),
@@ -186,6 +192,10 @@ pub(crate) struct Search {
     /// Only this call: its id, or the end of it as the table shows.
     #[arg(long, value_name = "CALL_ID")]
     pub(crate) call: Option<String>,
+    /// Only this call and those that it goes on with or that go on with it: rounds of one call, questions
+    /// about its task, parts of one request. Named as with `--call`.
+    #[arg(long, value_name = "CALL_ID", conflicts_with = "call")]
+    pub(crate) chain: Option<String>,
     /// At most so many calls, the latest ones.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,

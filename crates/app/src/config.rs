@@ -12,7 +12,9 @@ use self::file::File;
 use self::reading::{Mistake, Text};
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
-use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
+use gateway::config::{
+    AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr, UnknownHandles,
+};
 use gateway::tls::ServerTls;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -210,12 +212,13 @@ impl Checker<'_> {
             let path =
                 if servers.len() == 1 { "server".to_owned() } else { format!("server[{i}]") };
             let name = self.name(&format!("{path}.name"), written.name.clone());
-            if names.contains(&name) {
+            let is_new = !names.contains(&name);
+            if !is_new {
                 self.wrong(&format!("{path}.name"), "is the name of another server already");
             }
             names.push(name.clone());
             let prefix = self.prefix(&path, written, &name, servers.len());
-            if checked.iter().any(|other: &NamedServer| other.prefix == prefix) {
+            if is_new && checked.iter().any(|other: &NamedServer| other.prefix == prefix) {
                 self.wrong(&format!("{path}.prefix"), "is the prefix of another server already");
             }
             match self.server(&path, written) {
@@ -328,12 +331,21 @@ impl Checker<'_> {
             ("limits.request_bytes_max", limits.request_bytes_max),
             ("limits.reply_bytes_max", limits.reply_bytes_max),
             ("limits.sessions_max", limits.sessions_max),
+            ("limits.handles_max", limits.handles_max),
             ("limits.processes_max", limits.processes_max),
         ] {
             if value.is_some_and(|v| v == 0 || v > COUNT_MAX) {
                 self.wrong(path, &format!("must be from 1 to {COUNT_MAX}"));
             }
         }
+        let unknown_handles = match limits.unknown_handles.as_deref() {
+            None | Some("pass") => UnknownHandles::Pass,
+            Some("refuse") => UnknownHandles::Refuse,
+            Some(_) => {
+                self.wrong("limits.unknown_handles", "must be `pass` or `refuse`");
+                UnknownHandles::Refuse
+            }
+        };
         Limits {
             connections_max: limits.connections_max.unwrap_or(base.connections_max),
             streams_max: limits.streams_max.unwrap_or(base.streams_max),
@@ -351,6 +363,10 @@ impl Checker<'_> {
             sessions_max: limits.sessions_max.unwrap_or(base.sessions_max),
             session_idle: limits.session_idle_s.map_or(base.session_idle, Duration::from_secs),
             processes_max: limits.processes_max.unwrap_or(base.processes_max),
+            stream_idle_timeout: limits.stream_idle_timeout_ms.map(Duration::from_millis),
+            handles_max: limits.handles_max.unwrap_or(base.handles_max),
+            handle_age: limits.handle_age_s.map_or(base.handle_age, Duration::from_secs),
+            unknown_handles,
             shutdown_grace: ms(limits.shutdown_grace_ms, base.shutdown_grace),
             ..base
         }

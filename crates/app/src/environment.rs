@@ -1,6 +1,6 @@
 //! The only place that reads the environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The variables of these names that are set, and are text.
 pub(crate) fn variables(names: &[String]) -> Vec<(String, String)> {
@@ -20,6 +20,24 @@ pub(crate) fn data_directory() -> Option<PathBuf> {
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local").join("share")))
         .map(|data| data.join("countersign"))
+}
+
+/// The user's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    let named = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    variable(named).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Where programs with windows keep their settings on this system.
+pub(crate) fn settings_directory(home: &Path) -> PathBuf {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    if cfg!(target_os = "macos") {
+        home.join("Library").join("Application Support")
+    } else if cfg!(windows) {
+        absolute("APPDATA").unwrap_or_else(|| home.join("AppData").join("Roaming"))
+    } else {
+        absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"))
+    }
 }
 
 /// The file of this program, to start it again.

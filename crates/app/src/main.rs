@@ -3,12 +3,16 @@
 
 mod cadence;
 mod certificates;
+mod chain;
 mod cli;
+mod clients;
 mod config;
 mod continuation;
 mod demo;
 mod digest;
 mod environment;
+mod import;
+mod install;
 mod key_statements;
 mod keys;
 mod log_pages;
@@ -21,6 +25,7 @@ mod policy_check;
 mod progress;
 mod publication;
 mod receipt;
+mod remembered;
 mod retention;
 mod running;
 mod search;
@@ -42,6 +47,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Wrap(arguments) => wrap::run(arguments),
         Command::Init(arguments) => setup::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Install(arguments) => install::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Policy(arguments) => policy_check::run(&arguments),

@@ -79,6 +79,11 @@ impl Running {
         Ok(running)
     }
 
+    /// Entries in the log.
+    pub(crate) fn log_size(&self) -> u64 {
+        self.log.tip().size
+    }
+
     /// The pages of the log, to be served beside the MCP endpoint.
     pub(crate) fn pages(&self) -> Option<Arc<LogPages>> {
         self.pages.clone()

@@ -2,7 +2,7 @@
 
 use crate::cli::{DecisionArgument, Search};
 use crate::progress::Progress;
-use crate::{output, table};
+use crate::{chain, output, table};
 use anyhow::{Context as _, bail};
 use audit::{FollowError, Follower, Row};
 use event::{CallId, Event, Kind, Outcome, Time};
@@ -51,7 +51,14 @@ impl Record {
 pub(crate) fn run(arguments: &Search) -> anyhow::Result<ExitCode> {
     let filter = Filter::new(arguments, audit::Clock::start().now())?;
     let mut follower = Follower::open(&arguments.log, 0)?;
-    let records = read(&mut follower, |event| filter.may_match(event))?;
+    let records = match &arguments.chain {
+        Some(call) => {
+            let all = read(&mut follower, |event| event.call.is_some())?;
+            let chain = chain::of(all, |record| is_call(&record.event, call));
+            chain.into_iter().filter(|record| filter.may_match(&record.event)).collect()
+        }
+        None => read(&mut follower, |event| filter.may_match(event))?,
+    };
     let mut found: VecDeque<Record> = VecDeque::new();
     for record in records.into_iter().filter(|record| filter.matches(record)) {
         found.push_back(record);
@@ -127,11 +134,11 @@ impl<'a> Filter<'a> {
             time.transpose()
         };
         let hex = |c: char| c.is_ascii_hexdigit() || c == '-';
-        if let Some(call) = &arguments.call
+        if let Some(call) = arguments.call.as_ref().or(arguments.chain.as_ref())
             && (call.len() < CALL_DIGITS_MIN || !call.chars().all(hex))
         {
             bail!(
-                "--call: `{call}` is neither a call id nor the last {CALL_DIGITS_MIN} digits of one"
+                "--call, --chain: `{call}` is neither a call id nor the last {CALL_DIGITS_MIN} digits of one"
             );
         }
         if let Some(outcome) = arguments.outcome.as_deref().filter(|o| !is_outcome(o)) {

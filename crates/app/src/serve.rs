@@ -4,6 +4,7 @@ use crate::certificates::Certificates;
 use crate::cli::Serve;
 use crate::config::Config;
 use crate::logging;
+use crate::remembered;
 use crate::running::{Running, StopSignals};
 use anyhow::Context as _;
 use gateway::config::Listener;
@@ -47,6 +48,8 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         receipts: config.receipts,
         beside: pages.map(|pages| pages as _),
     })?);
+    let (now, age) = (running.recorder.clock().now(), config.limits.handle_age);
+    remembered::restore(&gateway, &config.log.directory, running.log_size(), now, age).await;
     let servers = config.server_names();
     for endpoint in gateway.endpoints() {
         tracing::info!(%servers, "serving MCP on {scheme}://{address}{endpoint}");

@@ -3,7 +3,7 @@
 use crate::search::Record;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
-use event::{Actor, ActorKind, CallId, Decision, Kind, Level};
+use event::{Actor, ActorKind, CallId, Decision, Event, Kind, Level};
 use std::io::IsTerminal;
 
 /// The records, in the order given. Fitted to a terminal; elsewhere every record keeps its line.
@@ -26,7 +26,7 @@ pub(crate) fn calls(records: &[Record]) -> Table {
                 decision(record).to_owned(),
                 why(record),
                 outcome(record),
-                event.call.map(short).unwrap_or_default(),
+                call(event),
             ]);
         } else {
             let details: Vec<String> = event
@@ -47,6 +47,12 @@ pub(crate) fn calls(records: &[Record]) -> Table {
         }
     }
     table
+}
+
+/// The call; marked when it goes on with another one (`--chain` shows them all).
+fn call(event: &Event) -> String {
+    let mark = if event.root.or(event.follows).is_some() { "↳ " } else { "" };
+    event.call.map(|call| format!("{mark}{}", short(call))).unwrap_or_default()
 }
 
 /// The last group of the call id: enough to find it again with `--call`.

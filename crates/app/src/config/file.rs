@@ -248,6 +248,15 @@ pub(crate) struct Limits {
     pub(crate) sessions_max: Option<usize>,
     /// Seconds after which an idle session is forgotten. Default: 86400.
     pub(crate) session_idle_s: Option<u64>,
+    /// Milliseconds that a streamed answer may go without a whole event; streams that are meant to stay
+    /// open have no such limit. Default: no limit.
+    pub(crate) stream_idle_timeout_ms: Option<u64>,
+    /// Handles (`requestState`, task ids) of one server that are remembered. Default: 50000.
+    pub(crate) handles_max: Option<usize>,
+    /// Seconds for which a handle is remembered. Default: 86400.
+    pub(crate) handle_age_s: Option<u64>,
+    /// What becomes of a handle that is not remembered: `pass` or `refuse`. Default: `pass`.
+    pub(crate) unknown_handles: Option<String>,
     /// Local server programs at once: one for each session. Default: 64.
     pub(crate) processes_max: Option<usize>,
     /// Milliseconds for calls in progress to end at shutdown. Default: 10000.
