@@ -2,7 +2,7 @@
 //! that cannot be used never replaces one that can.
 
 use crate::cadence::Cadence;
-use crate::config::{PairFiles, TlsFiles};
+use crate::config::{PairFiles, ServerTlsFiles, TlsFiles};
 use crate::digest;
 use anyhow::Context as _;
 use gateway::config::{NamedServer, Server};
@@ -23,9 +23,13 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Certificates {
     listener: Option<ListenerTls>,
-    servers: BTreeMap<String, ServerTls>,
+    servers: ServersTls,
     kept: Vec<Kept>,
 }
+
+/// TLS towards the servers, by their names, with the files that it was made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServersTls(BTreeMap<String, (ServerTlsFiles, ServerTls)>);
 
 /// A pair of files, and what was made of them.
 #[derive(Debug)]
@@ -39,6 +43,12 @@ struct Kept {
 impl Certificates {
     /// Reads every file. Whatever cannot be used is an error.
     pub(crate) fn load(files: &TlsFiles) -> anyhow::Result<Self> {
+        Self::load_beside(files, &ServersTls::default())
+    }
+
+    /// As [`Certificates::load`], but for the servers whose files are in use already: those keep what they
+    /// have, so that nothing changes for them.
+    pub(crate) fn load_beside(files: &TlsFiles, used: &ServersTls) -> anyhow::Result<Self> {
         let mut kept = Vec::new();
         let mut keep = |pair: &PairFiles| -> anyhow::Result<Arc<Identity>> {
             let (chain, key) = read(pair)?;
@@ -54,6 +64,10 @@ impl Certificates {
         };
         let mut servers = BTreeMap::new();
         for (name, files) in &files.servers {
+            if let Some((_, tls)) = used.0.get(name).filter(|(used, _)| used.are_those_of(files)) {
+                servers.insert(name.clone(), (files.clone(), tls.clone()));
+                continue;
+            }
             let mut tls = ServerTls::default();
             if let Some(path) = &files.roots {
                 let what = || format!("roots of the server `{name}`: `{}`", path.display());
@@ -62,9 +76,9 @@ impl Certificates {
             if let Some(pair) = &files.pair {
                 tls = tls.identified_by(keep(pair)?);
             }
-            servers.insert(name.clone(), tls);
+            servers.insert(name.clone(), (files.clone(), tls));
         }
-        Ok(Self { listener, servers, kept })
+        Ok(Self { listener, servers: ServersTls(servers), kept })
     }
 
     /// TLS towards clients.
@@ -72,11 +86,16 @@ impl Certificates {
         self.listener.clone()
     }
 
+    /// TLS towards the servers.
+    pub(crate) fn servers(&self) -> ServersTls {
+        self.servers.clone()
+    }
+
     /// The servers, each with its own TLS.
     pub(crate) fn for_servers(&self, mut servers: Vec<NamedServer>) -> Vec<NamedServer> {
         for NamedServer { name, server, .. } in &mut servers {
-            if let (Server::Http { tls, .. } | Server::Sse { tls, .. }, Some(own)) =
-                (server, self.servers.get(name))
+            if let (Server::Http { tls, .. } | Server::Sse { tls, .. }, Some((_, own))) =
+                (server, self.servers.0.get(name))
             {
                 *tls = own.clone();
             }
@@ -84,8 +103,9 @@ impl Certificates {
         servers
     }
 
-    /// Looks at the files again and again until `stop`.
+    /// Looks at the files again and again until `stop`, as long as what was made of them is in use.
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
+        (self.listener, self.servers) = (None, ServersTls::default());
         let mut cadence = Cadence::later(LOOK_INTERVAL, stop);
         while !self.kept.is_empty() && cadence.next().await {
             let looked = tokio::task::spawn_blocking(move || {
@@ -104,6 +124,7 @@ impl Certificates {
 
     /// Takes what has changed and can be used; says once what cannot.
     fn look(&mut self) {
+        self.kept.retain(|kept| Arc::strong_count(&kept.identity) > 1);
         for kept in &mut self.kept {
             let table = &kept.files.table;
             let (seen, taken) = match read(&kept.files) {
@@ -154,8 +175,8 @@ fn fingerprint(chain: &[u8], key: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Certificates;
-    use crate::config::{PairFiles, TlsFiles};
+    use super::{Certificates, ServersTls};
+    use crate::config::{PairFiles, ServerTlsFiles, TlsFiles};
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
@@ -199,6 +220,29 @@ mod tests {
         assert!(refused().contains("`gateway.tls`") && refused().contains("no private key"));
         fs::remove_file(&pair.key).unwrap();
         assert!(refused().contains("key.pem"), "{}", refused());
+    }
+
+    #[test]
+    fn what_a_server_uses_stays_as_long_as_its_files_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pair, _) = files(directory.path());
+        write_pair(&pair);
+        let of = |roots| {
+            let server = ServerTlsFiles { roots, pair: Some(pair.clone()) };
+            TlsFiles { listener: None, servers: [("crm".to_owned(), server)].into() }
+        };
+        let tls = |certificates: &Certificates| certificates.servers.0["crm"].1.clone();
+        let first = Certificates::load(&of(None)).unwrap();
+        let same = Certificates::load_beside(&of(None), &first.servers()).unwrap();
+        assert_eq!((tls(&same) == tls(&first), same.kept.len()), (true, 0));
+        let roots = Some(pair.certificate.clone());
+        let mut other = Certificates::load_beside(&of(roots), &first.servers()).unwrap();
+        assert_eq!((tls(&other) == tls(&first), other.kept.len()), (false, 1));
+        other.look();
+        assert_eq!(other.kept.len(), 1);
+        other.servers = ServersTls::default();
+        other.look();
+        assert_eq!(other.kept.len(), 0, "nobody uses it any more");
     }
 
     #[test]

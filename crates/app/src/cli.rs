@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Be a witness of other people's logs (C2SP tlog-witness).
     #[command(after_help = crate::witness::HELP)]
     Witness(crate::witness::Witness),
+    /// Look at everything the gateway depends on: what is wrong, why it matters, what to do.
+    #[command(after_help = crate::doctor::HELP)]
+    Doctor(crate::doctor::Doctor),
     /// Play a short scenario with real MCP messages on this machine and show its trail.
     #[command(
         after_help = "Needs no network and nothing installed. Without --data everything is made in a temporary\ndirectory and removed at the end."

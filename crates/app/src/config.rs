@@ -2,18 +2,21 @@
 
 mod file;
 mod log;
+mod operation;
+mod quota;
 mod reading;
 mod tls;
 
 pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
-pub(crate) use self::tls::{PairFiles, TlsFiles};
+pub(crate) use self::operation::OperationConfig;
+pub(crate) use self::tls::{PairFiles, ServerTlsFiles, TlsFiles};
 
 use self::file::File;
 use self::reading::{Mistake, Text};
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
 use gateway::config::{
-    AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr, UnknownHandles,
+    AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr, UnknownHandles,
 };
 use gateway::tls::ServerTls;
 use std::fmt::Write as _;
@@ -43,6 +46,9 @@ pub(crate) struct Config {
     pub(crate) policy_reload: Option<Duration>,
     pub(crate) identity: identity::Config,
     pub(crate) limits: Limits,
+    pub(crate) operation: OperationConfig,
+    /// The file as it is written; empty when there was none.
+    pub(crate) written: toml::Table,
     pub(crate) inventory: InventoryConfig,
 }
 
@@ -73,7 +79,8 @@ impl Config {
             .with_context(|| format!("cannot read configuration `{}`", path.display()))?;
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
         let config = Self::parse(&text, directory).map_err(|mistakes| report(path, &mistakes))?;
-        Ok(Self { sha256: Some(digest::of(text.as_bytes())), ..config })
+        let written = text.parse().unwrap_or_default();
+        Ok(Self { sha256: Some(digest::of(text.as_bytes())), written, ..config })
     }
 
     /// As [`Config::load`], for text.
@@ -106,7 +113,7 @@ impl Checker<'_> {
     fn config(&mut self, file: File) -> Config {
         let listener = self.listener(&file.gateway);
         let tls = self.tls(&file);
-        let (server_name, servers) = self.servers(&file.server);
+        let (server_name, servers) = self.servers(&file.server, &file.limits.server);
         let answers = match file.gateway.answers.as_deref() {
             None | Some("next-commit") => AnswerDurability::NextCommit,
             Some("before-release") => AnswerDurability::BeforeRelease,
@@ -115,6 +122,7 @@ impl Checker<'_> {
                 AnswerDurability::NextCommit
             }
         };
+        let operation = self.operation(&file);
         let mut identity = file.identity;
         for problem in identity.check() {
             self.wrong(&format!("identity.{}", problem.path), &problem.problem);
@@ -141,6 +149,8 @@ impl Checker<'_> {
             identity,
             limits: self.limits(&file.limits),
             inventory,
+            operation,
+            written: toml::Table::new(),
         }
     }
 
@@ -202,7 +212,11 @@ impl Checker<'_> {
         Listener { address, path, allowed_hosts, allowed_origins, tls: None }
     }
 
-    fn servers(&mut self, servers: &[file::Server]) -> (String, Vec<NamedServer>) {
+    fn servers(
+        &mut self,
+        servers: &[file::Server],
+        limits: &file::Quota,
+    ) -> (String, Vec<NamedServer>) {
         if servers.is_empty() {
             return (self.name("server.name", None), Vec::new());
         }
@@ -221,8 +235,10 @@ impl Checker<'_> {
             if is_new && checked.iter().any(|other: &NamedServer| other.prefix == prefix) {
                 self.wrong(&format!("{path}.prefix"), "is the prefix of another server already");
             }
+            let quota = quota::merged(&written.limits, limits);
+            let quota = self.quota(&format!("{path}.limits"), &quota);
             match self.server(&path, written) {
-                Some(server) => checked.push(NamedServer { name, prefix, server }),
+                Some(server) => checked.push(NamedServer { name, prefix, server, quota }),
                 None if servers.len() > 1 && written.url.is_none() && written.command.is_none() => {
                     self.wrong(&path, "has neither `url` nor `command`; add one");
                 }
@@ -368,8 +384,16 @@ impl Checker<'_> {
             handle_age: limits.handle_age_s.map_or(base.handle_age, Duration::from_secs),
             unknown_handles,
             shutdown_grace: ms(limits.shutdown_grace_ms, base.shutdown_grace),
+            actor: self.quota("limits.actor", &limits.actor),
             ..base
         }
+    }
+
+    fn quota(&mut self, path: &str, written: &file::Quota) -> Quota {
+        for (key, problem) in quota::mistakes(written) {
+            self.wrong(&format!("{path}.{key}"), &problem);
+        }
+        quota::meant(written)
     }
 
     fn path(&self, path: PathBuf) -> PathBuf {

@@ -149,6 +149,7 @@ fn gateway(config: &Config, running: &Running) -> anyhow::Result<Arc<Gateway>> {
         answers: config.answers,
         receipts: config.receipts,
         beside: None,
+        observer: Arc::new(gateway::Unobserved),
     })?))
 }
 

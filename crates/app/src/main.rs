@@ -4,13 +4,16 @@
 mod cadence;
 mod certificates;
 mod chain;
+mod changes;
 mod cli;
 mod clients;
 mod config;
 mod continuation;
 mod demo;
 mod digest;
+mod doctor;
 mod environment;
+mod front;
 mod import;
 mod install;
 mod key_statements;
@@ -25,6 +28,7 @@ mod policy_check;
 mod progress;
 mod publication;
 mod receipt;
+mod reloading;
 mod remembered;
 mod retention;
 mod running;
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
             LogCommand::Continue(arguments) => continuation::run(arguments),
         },
         Command::Receipt(arguments) => receipt::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Witness(arguments) => witness::run(&arguments),
         Command::SampleServer => demo::sample::run(),

@@ -45,6 +45,19 @@ pub(crate) struct Running {
     tasks_stop: CancellationToken,
 }
 
+/// Looks after certificates until the end, also those that come later.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    pub(crate) fn keep(&self, certificates: Certificates) {
+        self.tasks.spawn(certificates.keep(self.stop.clone()));
+    }
+}
+
 impl Running {
     /// Opens log and policies, records what the last run left open, and starts the tasks.
     /// `command` is what the program was told to do.
@@ -89,9 +102,22 @@ impl Running {
         self.pages.clone()
     }
 
-    /// Looks after the certificates until the end.
-    pub(crate) fn keep_certificates(&self, certificates: Certificates) {
-        self.tasks.spawn(certificates.keep(self.tasks_stop.clone()));
+    /// Who looks after certificates until the end.
+    pub(crate) fn keeper(&self) -> Keeper {
+        Keeper { tasks: self.tasks.clone(), stop: self.tasks_stop.clone() }
+    }
+
+    /// The log, for those who look at its state.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Starts one more task beside the call path; it ends after the gateway has stopped serving.
+    pub(crate) fn spawn<F>(&self, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(task(self.tasks_stop.clone()));
     }
 
     /// Starts the tasks beside the call path.

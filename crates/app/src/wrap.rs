@@ -1,7 +1,7 @@
 //! `countersign wrap`.
 
 use crate::cli::Wrap;
-use crate::config::{Config, InventoryConfig, LogConfig, TlsFiles};
+use crate::config::{Config, InventoryConfig, LogConfig, OperationConfig, TlsFiles};
 use crate::running::{Running, StopSignals};
 use crate::{environment, logging, output, setup};
 use anyhow::{Context as _, bail};
@@ -203,6 +203,8 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
         identity: identity::Config::default(),
         limits: Limits::default(),
         inventory: InventoryConfig::beside(&directory.join("log")),
+        operation: OperationConfig::default(),
+        written: toml::Table::new(),
     })
 }
 

@@ -1,11 +1,14 @@
 //! A call that was permitted and is durably on record, from the moment it may go until its answer is
 //! on record too.
 
+use crate::call::Call;
 use crate::listed::ListAsked;
+use crate::observer::Watched;
+use crate::pipeline::{Received, chain_of, length};
 use crate::proof::Proof;
 use crate::session::Owner;
 use audit::Receipt;
-use event::{CallId, Chain, Outcome, Payload, Status, TaskState, Transport};
+use event::{Actor, CallId, Chain, Outcome, Payload, Status, TaskState, Transport};
 use policy::Permit;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +39,7 @@ pub(crate) struct Asked {
     pub(crate) permit: Permit,
     pub(crate) receipt: Receipt,
     pub(crate) sent: Instant,
+    pub(crate) watched: Box<Watched>,
     pub(crate) marks: Marks,
     /// What its answer lists, if it asks for a list.
     pub(crate) list: Option<Box<ListAsked>>,
@@ -86,6 +90,30 @@ impl Ending {
 }
 
 impl Asked {
+    /// A call of a client that may go now.
+    pub(crate) fn new(
+        received: &Received,
+        call: &Call,
+        actor: &Actor,
+        (permit, receipt): (Permit, Receipt),
+        watched: Box<Watched>,
+    ) -> Self {
+        Self {
+            call: received.call,
+            chain: chain_of(received, Some(call)),
+            on: (call.resource.method.clone(), call.resource.names.clone()),
+            owner: Owner::of(actor),
+            origin: received.origin.clone(),
+            request_bytes: length(&received.raw),
+            permit,
+            receipt,
+            sent: Instant::now(),
+            watched,
+            marks: Marks::default(),
+            list: None,
+        }
+    }
+
     /// Takes the end of the call for whoever puts it on record: true for the first who asks, and never
     /// again. An answer may come on another exchange than the one that its call came with.
     pub(crate) fn end(&self) -> bool {

@@ -5,9 +5,11 @@ use crate::array;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
+use crate::config::NamedServer;
 use crate::event_stream::Streams;
 use crate::inbound::Inbound;
 use crate::pipeline::{Admitted, Pipeline, Received};
+use crate::quota::{Actors, Meter};
 use crate::refusal::{Refusal, json_response};
 use crate::session::handle_digest;
 use crate::upstream::Upstream;
@@ -32,12 +34,25 @@ pub(crate) struct Stops {
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) pipeline: Pipeline,
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
     pub(crate) stops: Stops,
     /// Clients of HTTP+SSE.
-    pub(crate) streams: Streams,
+    pub(crate) streams: Arc<Streams>,
     /// Every exchange in progress, of every backend of the gateway.
     pub(crate) exchanges: TaskTracker,
+    /// What the configuration says of it.
+    pub(crate) definition: NamedServer,
+    /// What is counted of each actor, at all servers.
+    pub(crate) actors: Arc<Actors>,
+    /// What is counted of this server.
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Stops {
+    /// For one server, whose streams may have to end before the others'.
+    pub(crate) fn child(&self) -> Self {
+        Self { soft: self.soft.child_token(), hard: self.hard.clone() }
+    }
 }
 
 impl Backend {
@@ -107,7 +122,7 @@ impl Backend {
     }
 
     async fn end_idle_programs(&self, idle: Duration, now: Instant) {
-        if let Upstream::Stdio(bridge) = &self.upstream {
+        if let Upstream::Stdio(bridge) = &*self.upstream {
             for program in bridge.take_idle(idle, now) {
                 program.end().await;
             }
@@ -118,7 +133,8 @@ impl Backend {
     async fn post(&self, received: Received, client: ClientEnd) {
         match self.pipeline.admit(&received).await {
             Ok(Admitted::Call { call, asked, session }) => {
-                self.carry((*call, asked, session), Method::POST, received, client).await;
+                // On the heap: what an exchange holds is large, and most of the time only this part runs.
+                Box::pin(self.carry((*call, asked, session), Method::POST, received, client)).await;
             }
             Ok(Admitted::Answer { asked, session }) => {
                 self.carry_answer(asked, &session, received, client).await;
@@ -138,7 +154,7 @@ impl Backend {
         let call = Call::http(name, &self.pipeline.server).or_revision(received.header_revision());
         match self.pipeline.admit_http(&received, &call).await {
             Ok((asked, session)) => {
-                self.carry((call, asked, session), method, received, client).await;
+                Box::pin(self.carry((call, asked, session), method, received, client)).await;
             }
             Err(refusal) => self.refuse(refusal, &received, client).await,
         }

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) handles: Vec<Named>,
     /// The calls that those were part of.
     pub(crate) chain: Chain,
+    /// `traceparent` of `_meta`, when it has the length of one (W3C Trace Context); unchecked.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Call {
@@ -56,6 +58,7 @@ impl Call {
             progress_token: params.meta.as_ref().and_then(|m| m.progress_token.clone()),
             handles,
             chain: Chain::default(),
+            traceparent: traceparent(params),
         })
     }
 
@@ -77,6 +80,7 @@ impl Call {
             progress_token: None,
             handles: Vec::new(),
             chain: Chain::default(),
+            traceparent: None,
         }
     }
 
@@ -99,6 +103,12 @@ impl Call {
         (!self.handles.is_empty()).then_some(word)
     }
 
+    /// Whether this only takes back or ends what is there.
+    pub(crate) fn ends_something(&self) -> bool {
+        matches!(self.method, Method::NotificationsCancelled)
+            || self.resource.method == "http/delete"
+    }
+
     /// Whether this opens a stream that is meant to stay open.
     pub(crate) fn is_listening(&self) -> bool {
         matches!(self.method, Method::SubscriptionsListen) || self.resource.method == "http/get"
@@ -115,6 +125,14 @@ fn handles(target: &Target<'_>, params: &Params<'_>, method: &str, names: &[Stri
     };
     handles.extend(params.request_state.iter().map(|state| Named::state(state, method, names)));
     handles
+}
+
+/// Later versions of the format may be longer; nothing sensible is longer than this.
+const TRACEPARENT_BYTES_MAX: usize = 128;
+
+fn traceparent(params: &Params<'_>) -> Option<String> {
+    let written = params.meta.as_ref()?.traceparent.as_deref()?;
+    (written.len() <= TRACEPARENT_BYTES_MAX).then(|| written.to_owned())
 }
 
 fn revision(params: &Params<'_>) -> Option<Revision> {

@@ -67,7 +67,7 @@ impl Backend {
             progress: Progress::default(),
             withheld: Withheld::default(),
         };
-        match &self.upstream {
+        match &*self.upstream {
             Upstream::Http(http) => {
                 let outbound = Outbound { method, headers, body: received.raw };
                 // The largest futures of the gateway; kept out of those around them.
@@ -118,7 +118,7 @@ impl Backend {
         let Some(headers) = received.headers else {
             return Err(SendError::Unreachable("there is no HTTP exchange".to_owned()));
         };
-        let http = match (&self.upstream, &session.program) {
+        let http = match (&*self.upstream, &session.program) {
             (Upstream::Http(http), _) => http,
             (Upstream::Stdio(_) | Upstream::Sse(_), Some(program)) => {
                 program.send(asked.proof(), received.raw).await?;

@@ -25,7 +25,7 @@ pub struct Listener {
 }
 
 /// Bounds on what the gateway accepts and holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Open client connections; more wait in the accept queue of the operating system.
     pub connections_max: usize,
@@ -76,6 +76,25 @@ pub struct Limits {
     pub unknown_handles: UnknownHandles,
     /// Bounds on the shape of messages.
     pub messages: mcp::Limits,
+    /// What one actor may have, of all servers together.
+    pub actor: Quota,
+    /// Actors whose quota is counted at once; when so many are calling, others are refused.
+    pub actors_max: usize,
+}
+
+/// What one actor or one server may have; `None` is without bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Calls in a second, evenly.
+    pub calls_per_second: Option<u32>,
+    /// Calls that may come at once after a rest; the calls of one second when absent.
+    pub calls_burst: Option<u32>,
+    /// Calls in progress, open streams included.
+    pub calls_max: Option<usize>,
+    /// Bytes of one request.
+    pub request_bytes_max: Option<usize>,
+    /// Time for the server to begin its answer.
+    pub reply_timeout: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -104,6 +123,8 @@ impl Default for Limits {
             handle_age: Duration::from_secs(24 * 60 * 60),
             unknown_handles: UnknownHandles::Pass,
             messages: mcp::Limits::default(),
+            actor: Quota::default(),
+            actors_max: 100_000,
         }
     }
 }
@@ -117,7 +138,7 @@ pub fn is_prefix(text: &str) -> bool {
 }
 
 /// A server behind the gateway, and its name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedServer {
     /// Its name in events, policies and paths: letters, digits, `-`, `_` and `.`.
     pub name: String,
@@ -125,10 +146,12 @@ pub struct NamedServer {
     pub prefix: String,
     /// What it is.
     pub server: Server,
+    /// What it may be asked for, by all actors together.
+    pub quota: Quota,
 }
 
 /// What a server behind the gateway is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
     /// A Streamable HTTP server.
     Http {
@@ -149,7 +172,7 @@ pub enum Server {
 }
 
 /// A local server program.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// The program: a path, or a name looked up in `PATH`.
     pub program: String,

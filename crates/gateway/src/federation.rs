@@ -25,8 +25,8 @@ use crate::client::ClientEnd;
 use crate::config::Limits;
 use crate::headers;
 use crate::inbound::Inbound;
-use crate::pipeline::{Caller, Pipeline, Received, known, refuse};
-use crate::refusal::{Cause, Refusal};
+use crate::pipeline::{Caller, Pipeline, Received, known};
+use crate::refusal::{self, Cause, Refusal};
 use crate::session::Owner;
 use audit::Recorder;
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub(crate) struct Federation {
     members: Vec<Member>,
     /// Checks what is checked before a member is chosen; all servers do that alike.
     first: Arc<Backend>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     recorder: Recorder,
     limits: Limits,
     stops: Stops,
@@ -78,13 +78,26 @@ struct Whole {
 }
 
 impl Federation {
-    /// `None` when one server alone needs no endpoint for all.
-    pub(crate) fn new(members: Vec<Member>) -> Option<Self> {
+    /// `None` when one server alone needs no endpoint for all. Sessions go on when the members are the
+    /// same as before.
+    pub(crate) fn new(members: Vec<Member>, before: Option<&Self>) -> Option<Self> {
         let [first, _, ..] = members.as_slice() else { return None };
         let backend = Arc::clone(&first.backend);
         let limits = backend.pipeline.limits.clone();
+        let same = before.filter(|before| {
+            let stays = |(old, new): (&Member, &Member)| {
+                old.prefix == new.prefix
+                    && old.backend.name() == new.backend.name()
+                    && old.backend.definition.server == new.backend.definition.server
+            };
+            before.members.len() == members.len() && before.members.iter().zip(&members).all(stays)
+        });
+        let sessions = same.map_or_else(
+            || Arc::new(Sessions::new(limits.sessions_max, limits.session_idle)),
+            |before| Arc::clone(&before.sessions),
+        );
         Some(Self {
-            sessions: Sessions::new(limits.sessions_max, limits.session_idle),
+            sessions,
             recorder: backend.pipeline.recorder.clone(),
             stops: backend.stops.clone(),
             exchanges: backend.exchanges.clone(),
@@ -121,9 +134,9 @@ impl Federation {
         };
         match answered {
             Ok(response) => response,
-            Err(refusal) => {
-                refuse(&self.recorder, &refusal, &received.origin).await;
-                refusal.response()
+            Err(refused) => {
+                refusal::record(&self.recorder, &refused, &received.origin).await;
+                refused.response()
             }
         }
     }

@@ -1,20 +1,14 @@
 //! The gateway as a whole: what it is made of, how it starts and how it stops.
 
-use crate::backend::{Backend, Stops};
+use crate::backend::Stops;
 use crate::beside::Beside;
-use crate::config::{AnswerDurability, Limits, Listener, NamedServer, Server};
+use crate::config::{AnswerDurability, Limits, Listener, NamedServer};
 use crate::definitions::Definitions;
-use crate::event_stream::Streams;
-use crate::handles::{Handles, Remembered};
-use crate::pipeline::Pipeline;
-use crate::schemas::Schemas;
-use crate::session::Sessions;
+use crate::handles::Remembered;
+use crate::observer::Observer;
+use crate::reload::{Changeable, Door, Maker};
 use crate::table::Table;
-use crate::upstream::Upstream;
-use crate::upstream::bridge::Bridge;
-use crate::upstream::http::{BadUpstream, HttpUpstream};
-use crate::upstream::sse::SseUpstream;
-use crate::withheld::Strays;
+use crate::upstream::http::BadUpstream;
 use arc_swap::ArcSwap;
 use audit::Recorder;
 use identity::Verifier;
@@ -53,14 +47,17 @@ pub struct Parts {
     pub receipts: bool,
     /// What else is served on this address.
     pub beside: Option<Arc<dyn Beside>>,
+    /// Who is told of what happens on the call path.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// A gateway in front of MCP servers.
 #[derive(Debug)]
 pub struct Gateway {
     pub(crate) recorder: Recorder,
-    pub(crate) identity: Arc<Verifier>,
     pub(crate) table: ArcSwap<Table>,
+    pub(crate) door: ArcSwap<Door>,
+    pub(crate) maker: Maker,
     pub(crate) listener: Listener,
     pub(crate) limits: Limits,
     pub(crate) beside: Option<Arc<dyn Beside>>,
@@ -77,19 +74,33 @@ impl Gateway {
     pub fn new(parts: Parts) -> Result<Self, BadUpstream> {
         let stops = Stops { soft: CancellationToken::new(), hard: CancellationToken::new() };
         let exchanges = TaskTracker::new();
-        let mut backends = Vec::with_capacity(parts.servers.len());
-        for server in &parts.servers {
-            let backend = backend(server, &parts, &stops, &exchanges)?;
-            backends.push((server.prefix.clone(), Arc::new(backend)));
-        }
+        let changeable = Changeable {
+            identity: parts.identity,
+            servers: parts.servers,
+            limits: parts.limits,
+            allowed_hosts: parts.listener.allowed_hosts.clone(),
+            allowed_origins: parts.listener.allowed_origins.clone(),
+        };
+        let maker = Maker {
+            recorder: parts.recorder.clone(),
+            policy: parts.policy,
+            definitions: parts.definitions,
+            answers: parts.answers,
+            receipts: parts.receipts,
+            observer: parts.observer,
+            stops: stops.clone(),
+            exchanges: exchanges.clone(),
+        };
+        let backends = maker.backends(&[], &changeable)?;
         Ok(Self {
             recorder: parts.recorder,
-            identity: parts.identity,
-            table: ArcSwap::from_pointee(Table::new(backends, parts.listener.path.clone())),
+            table: ArcSwap::from_pointee(Table::new(backends, parts.listener.path.clone(), None)),
+            door: ArcSwap::from_pointee(Door::new(&changeable)),
+            maker,
             listener: parts.listener,
             beside: parts.beside,
-            calls: Arc::new(Semaphore::new(parts.limits.calls_max)),
-            limits: parts.limits,
+            calls: Arc::new(Semaphore::new(changeable.limits.calls_max)),
+            limits: changeable.limits,
             exchanges,
             stops,
         })
@@ -149,53 +160,11 @@ impl Gateway {
             let table = self.table.load_full();
             for backend in &table.backends {
                 backend.sweep(Instant::now()).await;
+                backend.actors.forget_idle(Instant::now());
             }
             if let Some(federation) = &table.federation {
                 federation.sweep(Instant::now());
             }
         }
     }
-}
-
-/// One server and the way to it.
-fn backend(
-    server: &NamedServer,
-    parts: &Parts,
-    stops: &Stops,
-    exchanges: &TaskTracker,
-) -> Result<Backend, BadUpstream> {
-    let limits = parts.limits.clone();
-    let upstream = match &server.server {
-        Server::Http { url, tls } => Upstream::Http(HttpUpstream::new(url, tls, &limits)?),
-        Server::Sse { url, tls } => {
-            let strays = Strays::new(&parts.recorder, &server.name, None);
-            Upstream::Sse(Box::new(SseUpstream::new(url, tls, &limits, strays)?))
-        }
-        Server::Stdio(command) => Upstream::Stdio(Bridge::new(
-            command.clone(),
-            limits.reply_bytes_max,
-            limits.processes_max,
-            Strays::new(&parts.recorder, &server.name, None),
-        )),
-    };
-    let sessions =
-        Sessions::new(limits.sessions_max, limits.session_calls_max, limits.session_idle);
-    Ok(Backend {
-        pipeline: Pipeline {
-            recorder: parts.recorder.clone(),
-            policy: Arc::clone(&parts.policy),
-            definitions: Arc::clone(&parts.definitions),
-            sessions,
-            schemas: Schemas::default(),
-            handles: Handles::new(limits.handles_max, limits.handle_age),
-            server: server.name.clone(),
-            limits,
-            answers: parts.answers,
-            receipts: parts.receipts,
-        },
-        upstream,
-        streams: Streams::default(),
-        stops: stops.clone(),
-        exchanges: exchanges.clone(),
-    })
 }

@@ -7,6 +7,7 @@ use crate::pipeline::{Caller, Received};
 use bytes::Bytes;
 use event::{CallId, Chain};
 use http::{HeaderMap, Method};
+use std::time::Instant;
 
 /// A request in the shape of the Streamable HTTP transport, read to its end.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ impl Inbound {
             session_id,
             only: None,
             raw: body,
+            arrived: Instant::now(),
         };
         (method, received)
     }

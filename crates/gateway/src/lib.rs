@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod array;
+mod aside;
 mod asked;
 mod backend;
 mod batch;
@@ -24,24 +25,35 @@ mod headers;
 mod inbound;
 mod listed;
 mod listener;
+mod observer;
 mod pipeline;
 mod proof;
 mod question;
+mod quota;
+mod reach;
 mod refusal;
 mod relay;
+mod reload;
 mod schemas;
 mod session;
 mod source;
+mod state;
 mod table;
 pub mod tls;
 mod upstream;
 mod withheld;
 mod wrap;
 
+pub use aside::serve_aside;
 pub use beside::{Answering, Beside, RequestHead};
 pub use definitions::Definitions;
 pub use gateway::{Gateway, Parts};
 pub use handles::Remembered;
+pub use observer::{
+    AdmittedCall, AnsweredCall, Observer, RefusedCall, ServerObserver, Span, Unobserved,
+};
+pub use reload::{Changeable, Reloaded};
+pub use state::{ServerState, State};
 pub use upstream::http::BadUpstream;
 pub use upstream::process::SpawnError;
 pub use wrap::remote::{WrapUrlParts, wrap_url};

@@ -11,7 +11,8 @@ use crate::gateway::Gateway;
 use crate::headers;
 use crate::inbound::Inbound;
 use crate::pipeline::{Caller, known};
-use crate::refusal::{Cause, Refusal};
+use crate::refusal::{self, Cause, Refusal};
+use crate::reload::Door;
 use crate::table::Route;
 use crate::tls::{self, ListenerTls};
 use bytes::Bytes;
@@ -190,25 +191,26 @@ impl Gateway {
     ) {
         let (parts, body) = request.into_parts();
         let (method, uri) = (parts.method, parts.uri);
+        let door = self.door.load_full();
         let mut inbound = Inbound {
             method: method.clone(),
             headers: parts.headers,
             body: Bytes::new(),
-            caller: Caller::Verify(Arc::clone(&self.identity)),
+            caller: Caller::Verify(Arc::clone(&door.identity)),
             origin,
             chain: Chain::default(),
         };
         let Ok(slot) = self.calls.try_acquire() else {
             let cause = Cause::Overloaded("as many calls are in progress as are allowed");
-            return self.refuse(cause, inbound, client).await;
+            return self.refuse(&route, cause, inbound, client).await;
         };
-        let read = match self.check_head(&uri, &inbound.headers) {
-            Ok(()) => self.read_body(&method, &inbound.headers, body).await,
+        let read = match door.check_head(&uri, &inbound.headers) {
+            Ok(()) => door.read_body(&method, &inbound.headers, body).await,
             Err(cause) => Err(cause),
         };
         match read {
             Ok(body) => inbound.body = body,
-            Err(cause) => return self.refuse(cause, inbound, client).await,
+            Err(cause) => return self.refuse(&route, cause, inbound, client).await,
         }
         match route {
             Route::Backend(backend) => backend.serve(inbound, client).await,
@@ -225,24 +227,29 @@ impl Gateway {
     }
 
     /// The record of a refusal first, then the answer.
-    async fn refuse(&self, cause: Cause, inbound: Inbound, client: ClientEnd) {
+    async fn refuse(&self, route: &Route, cause: Cause, inbound: Inbound, client: ClientEnd) {
         let (_, received) = inbound.into_received(self.recorder.call_id());
         let refusal = Refusal::new(cause, known(&received, None, None));
-        crate::pipeline::refuse(&self.recorder, &refusal, &received.origin).await;
+        if let Some(backend) = route.backend() {
+            backend.pipeline.tell_refusal(&refusal);
+        }
+        refusal::record(&self.recorder, &refusal, &received.origin).await;
         client.answer(refusal.response());
     }
+}
 
+impl Door {
     fn check_head(&self, uri: &Uri, map: &HeaderMap) -> Result<(), Cause> {
         let shown = |name| {
             let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
             event::bounded(&value.unwrap_or_default(), 100)
         };
-        if !headers::host_allowed(uri.authority(), map, &self.listener.allowed_hosts) {
+        if !headers::host_allowed(uri.authority(), map, &self.allowed_hosts) {
             let authority =
                 uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
             return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
         }
-        if !headers::origin_allowed(map, &self.listener.allowed_origins) {
+        if !headers::origin_allowed(map, &self.allowed_origins) {
             return Err(Cause::Origin(shown(http::header::ORIGIN)));
         }
         if let Some(name) = claims::overrides(map) {
@@ -270,12 +277,11 @@ impl Gateway {
         if !headers::media_type_is(map, "application/json") {
             return Err(Cause::MediaType);
         }
-        let limits = &self.limits;
-        let limited = Limited::new(body, limits.request_bytes_max).collect();
-        match tokio::time::timeout(limits.body_timeout, limited).await {
+        let limited = Limited::new(body, self.request_bytes_max).collect();
+        match tokio::time::timeout(self.body_timeout, limited).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(Cause::TooLarge(limits.request_bytes_max))
+                Err(Cause::TooLarge(self.request_bytes_max))
             }
             Ok(Err(_)) | Err(_) => Err(Cause::Incomplete),
         }

@@ -3,7 +3,7 @@
 //! Read [`Pipeline::admit`] first. Each stage takes what the stage before it made; nothing can be sent
 //! without the two proofs at its end.
 
-use crate::asked::{Asked, Ending, Marks, Origin};
+use crate::asked::{Asked, Ending, Origin};
 use crate::call::Call;
 use crate::claims;
 use crate::config::{AnswerDurability, Limits};
@@ -11,12 +11,15 @@ use crate::definitions::Definitions;
 use crate::ending::ending_of;
 use crate::handles::Handles;
 use crate::listed::ListAsked;
-use crate::refusal::{Cause, Known, Refusal};
+use crate::observer::ServerObserver;
+use crate::quota::Quotas;
+use crate::reach::Reach;
+use crate::refusal::{self, Cause, Known, Refusal};
 use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
-use event::{Actor, CallId, Chain, Direction, Event, Status, Transport};
+use event::{Actor, CallId, Chain, Direction, Event, Status};
 use http::HeaderMap;
 use identity::Verifier;
 use mcp::{Frame, Message, RequestId};
@@ -30,16 +33,22 @@ pub(crate) struct Pipeline {
     pub(crate) recorder: Recorder,
     pub(crate) policy: Arc<Engine>,
     pub(crate) definitions: Arc<Definitions>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     /// What this server wants mirrored in headers.
-    pub(crate) schemas: Schemas,
-    pub(crate) handles: Handles,
+    pub(crate) schemas: Arc<Schemas>,
+    pub(crate) handles: Arc<Handles>,
     /// Name of the upstream server.
     pub(crate) server: String,
     pub(crate) limits: Limits,
     pub(crate) answers: AnswerDurability,
     /// Whether results carry the receipt of their call.
     pub(crate) receipts: bool,
+    /// What one actor and this server may have.
+    pub(crate) quotas: Quotas,
+    /// Who is told of what happens.
+    pub(crate) observer: Arc<dyn ServerObserver>,
+    /// Whether the server could be reached lately.
+    pub(crate) reach: Arc<Reach>,
 }
 
 /// How a caller can be known.
@@ -66,6 +75,8 @@ pub(crate) struct Received {
     /// The only client of a program: its ids count across its messages whatever their revision.
     pub(crate) only: Option<Arc<Session>>,
     pub(crate) raw: Bytes,
+    /// When it had arrived.
+    pub(crate) arrived: Instant,
 }
 
 /// The circumstances of a call, for policy.
@@ -109,6 +120,7 @@ impl Pipeline {
         let mut call = call.or_revision(received.header_revision());
         self.check_headers(received, &message, &call)?;
         let actor = self.identify(received, Some(&call)).await?;
+        let slot = self.within_quotas(received, &call, &actor)?;
         let session = self.enter_session(received, &call, &actor)?;
         self.join_chain(received, &mut call, &actor)?;
         let permit = self.decide(received, &call, &actor, session.is_some())?;
@@ -126,7 +138,8 @@ impl Pipeline {
         let receipt = recorded?;
         self.end_again(session.as_deref());
         let list = ListAsked::of(&call, &received.raw, &actor, session.is_some());
-        let asked = asked(received, &call, &actor, (permit, receipt));
+        let watched = self.watch(received, &call, slot);
+        let asked = Asked::new(received, &call, &actor, (permit, receipt), watched);
         let asked = Arc::new(Asked { list, ..asked });
         self.handles.follow(&call, &asked);
         if let Some((id, session)) = place {
@@ -142,11 +155,13 @@ impl Pipeline {
         call: &Call,
     ) -> Result<(Arc<Asked>, Option<Arc<Session>>), Refusal> {
         let actor = self.identify(received, Some(call)).await?;
+        let slot = self.within_quotas(received, call, &actor)?;
         let session = self.enter_session(received, call, &actor)?;
         let permit = self.decide(received, call, &actor, session.is_some())?;
         let receipt = self.record_asked(received, call, &actor, &permit).await?;
         self.end_again(session.as_deref());
-        Ok((Arc::new(asked(received, call, &actor, (permit, receipt))), session))
+        let watched = self.watch(received, call, slot);
+        Ok((Arc::new(Asked::new(received, call, &actor, (permit, receipt), watched)), session))
     }
 
     pub(crate) fn parse<'a>(&self, received: &'a Received) -> Result<Message<'a>, Refusal> {
@@ -291,10 +306,10 @@ impl Pipeline {
     }
 
     async fn record(&self, event: &Event, known: impl Fn() -> Known) -> Result<Receipt, Refusal> {
-        self.recorder
-            .record(event)
-            .await
-            .map_err(|unavailable| Refusal::new(Cause::Unrecordable(unavailable), known()))
+        let begun = Instant::now();
+        let recorded = self.recorder.record(event).await;
+        self.observer.recorded(begun.elapsed());
+        recorded.map_err(|unavailable| Refusal::new(Cause::Unrecordable(unavailable), known()))
     }
 
     /// A client's answer: it must come from the owner of a session in which the server asked. Its
@@ -326,7 +341,8 @@ impl Pipeline {
 
     /// Puts a refusal on record.
     pub(crate) async fn refuse(&self, refusal: &Refusal, origin: &Origin) {
-        refuse(&self.recorder, refusal, origin).await;
+        self.tell_refusal(refusal);
+        refusal::record(&self.recorder, refusal, origin).await;
     }
 
     /// Puts the end of a call on record: durable on return if `durability` says so.
@@ -336,6 +352,7 @@ impl Pipeline {
         ending: &Ending,
         durability: AnswerDurability,
     ) -> Result<(), Unavailable> {
+        self.tell_end(asked, ending);
         let (outcome, payload) = asked.outcome(ending);
         let event = Event::answered(
             self.recorder.stamp(asked.origin.peer.as_deref(), Some(asked.origin.transport)),
@@ -384,48 +401,6 @@ impl Pipeline {
     }
 }
 
-/// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
-pub(crate) async fn refuse(recorder: &Recorder, refusal: &Refusal, origin: &Origin) {
-    let known = &refusal.known;
-    let over_http = origin.transport == Transport::Http;
-    let http_status = (over_http && known.direction == Direction::ToServer)
-        .then(|| refusal.cause.status().as_u16());
-    let decision = match &refusal.cause {
-        Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
-        _ => None,
-    };
-    let event = Event::refused(
-        recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
-        event::Refused {
-            call: known.call,
-            actor: known.actor.clone(),
-            direction: known.direction,
-            resource: known.resource.clone(),
-            decision,
-            refusal: event::Refusal {
-                code: refusal.cause.code(),
-                http_status,
-                reason: refusal.cause.reason(),
-            },
-            request_bytes: known.request_bytes,
-            client: known.client.clone(),
-            protocol: known.protocol.clone(),
-            session: known.session.clone(),
-            chain: known.chain,
-        },
-    );
-    match recorder.record(&event).await {
-        Ok(_receipt) => tracing::info!(
-            call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,
-            "call refused"
-        ),
-        Err(error) => tracing::error!(
-            call = %known.call, reason = %refusal.cause.reason(), %error,
-            "call refused, and the refusal could not be put on record"
-        ),
-    }
-}
-
 /// What is known of a message at some stage.
 pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Actor>) -> Known {
     Known {
@@ -466,29 +441,8 @@ fn asked_record(known: Known, decision: event::Decision) -> event::Asked {
 }
 
 /// By its handles a call belongs to a chain of its own; else to that of what it is a part of.
-fn chain_of(received: &Received, call: Option<&Call>) -> Chain {
+pub(crate) fn chain_of(received: &Received, call: Option<&Call>) -> Chain {
     call.map(|call| call.chain).filter(|chain| chain.follows.is_some()).unwrap_or(received.chain)
-}
-
-fn asked(
-    received: &Received,
-    call: &Call,
-    actor: &Actor,
-    (permit, receipt): (Permit, Receipt),
-) -> Asked {
-    Asked {
-        call: received.call,
-        chain: chain_of(received, Some(call)),
-        on: (call.resource.method.clone(), call.resource.names.clone()),
-        owner: Owner::of(actor),
-        origin: received.origin.clone(),
-        request_bytes: length(&received.raw),
-        permit,
-        receipt,
-        sent: Instant::now(),
-        marks: Marks::default(),
-        list: None,
-    }
 }
 
 /// A length as the record holds it.

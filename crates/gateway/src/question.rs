@@ -94,6 +94,7 @@ impl Pipeline {
                 sent: Instant::now(),
                 marks: Marks::default(),
                 list: None,
+                watched: self.watch_question(call, known.call),
             }),
             Err(unavailable) => Err(Refusal::new(Cause::Unrecordable(unavailable), known)),
         }

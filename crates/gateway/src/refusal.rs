@@ -6,11 +6,13 @@
 //! the codes by which servers answer for names and methods that they do not have. A refusal is never a
 //! bare 400: clients of both eras would take that for a server of the old one.
 
+use crate::asked::Origin;
 use crate::body::ReplyBody;
+use crate::quota::{Exceeded, Whose};
 use crate::session::{NoPlace, NoSession};
-use audit::Unavailable;
+use audit::{Recorder, Unavailable};
 use bytes::Bytes;
-use event::{Actor, CallId, Chain, ClaimedClient, Direction, Resource};
+use event::{Actor, CallId, Chain, ClaimedClient, Direction, Event, Resource, Transport};
 use http::{HeaderValue, Response, StatusCode, header};
 use identity::Rejection;
 use mcp::RequestId;
@@ -68,6 +70,10 @@ pub(crate) enum Cause {
     MemberDown(String),
     #[error("{0}")]
     Overloaded(&'static str),
+    #[error("{}", exceeded(*.0))]
+    Limited(Exceeded),
+    #[error("request is larger than the {0} bytes allowed here")]
+    RequestBytes(usize),
     #[error("the call cannot be put on record, so it is not carried out")]
     Unrecordable(Unavailable),
 }
@@ -169,6 +175,18 @@ impl Cause {
             Self::Overloaded(_) => {
                 terms(50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded")
             }
+            Self::Limited(exceeded) => {
+                let (code, reason) = match exceeded {
+                    Exceeded::Rate(Whose::Actor, _) => (42_900, "limit.rate"),
+                    Exceeded::Rate(Whose::Server, _) => (42_901, "limit.server-rate"),
+                    Exceeded::Concurrency(Whose::Actor) => (42_902, "limit.concurrency"),
+                    Exceeded::Concurrency(Whose::Server) => (42_903, "limit.server-concurrency"),
+                };
+                terms(code, StatusCode::TOO_MANY_REQUESTS, reason)
+            }
+            Self::RequestBytes(_) => {
+                terms(41_301, StatusCode::PAYLOAD_TOO_LARGE, "limit.request-bytes")
+            }
             Self::Unrecordable(_) => {
                 terms(50_300, StatusCode::SERVICE_UNAVAILABLE, "log.unavailable")
             }
@@ -240,7 +258,36 @@ impl Refusal {
                 HeaderValue::from_static("Bearer error=\"invalid_token\""),
             );
         }
+        if let Cause::Limited(exceeded) = &self.cause {
+            let seconds = HeaderValue::from(retry_after_s(*exceeded));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         response
+    }
+}
+
+/// What the caller is told of a bound.
+fn exceeded(exceeded: Exceeded) -> &'static str {
+    match exceeded {
+        Exceeded::Rate(Whose::Actor, _) => "you call more often than is allowed; try again later",
+        Exceeded::Rate(Whose::Server, _) => {
+            "the server is called more often than is allowed; try again later"
+        }
+        Exceeded::Concurrency(Whose::Actor) => {
+            "as many of your calls are in progress as are allowed; try again later"
+        }
+        Exceeded::Concurrency(Whose::Server) => {
+            "as many calls to the server are in progress as are allowed; try again later"
+        }
+    }
+}
+
+/// Whole seconds until it is worth while to try again (RFC 9110, section 10.2.3): nobody knows when a
+/// call in progress ends.
+fn retry_after_s(exceeded: Exceeded) -> u64 {
+    match exceeded {
+        Exceeded::Rate(_, wait) => wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+        Exceeded::Concurrency(_) => 1,
     }
 }
 
@@ -302,5 +349,47 @@ fn fault_reason(fault: mcp::Fault) -> &'static str {
         | Fault::ResultAndError
         | Fault::MethodAndResult
         | Fault::NoKind => "not-json-rpc",
+    }
+}
+
+/// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
+pub(crate) async fn record(recorder: &Recorder, refusal: &Refusal, origin: &Origin) {
+    let known = &refusal.known;
+    let over_http = origin.transport == Transport::Http;
+    let http_status = (over_http && known.direction == Direction::ToServer)
+        .then(|| refusal.cause.status().as_u16());
+    let decision = match &refusal.cause {
+        Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
+        _ => None,
+    };
+    let event = Event::refused(
+        recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
+        event::Refused {
+            call: known.call,
+            actor: known.actor.clone(),
+            direction: known.direction,
+            resource: known.resource.clone(),
+            decision,
+            refusal: event::Refusal {
+                code: refusal.cause.code(),
+                http_status,
+                reason: refusal.cause.reason(),
+            },
+            request_bytes: known.request_bytes,
+            client: known.client.clone(),
+            protocol: known.protocol.clone(),
+            session: known.session.clone(),
+            chain: known.chain,
+        },
+    );
+    match recorder.record(&event).await {
+        Ok(_receipt) => tracing::info!(
+            call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,
+            "call refused"
+        ),
+        Err(error) => tracing::error!(
+            call = %known.call, reason = %refusal.cause.reason(), %error,
+            "call refused, and the refusal could not be put on record"
+        ),
     }
 }

@@ -225,7 +225,10 @@ impl Exchange<'_> {
                 Err(broken) => break self.broken_off(&broken),
             }
         };
-        if matches!(end, End::Complete | End::Gone) || self.is_cancelled() {
+        // The stream of a session may end at any time (2025-11-25 transports, "Listening for Messages
+        // from the Server"); any other that ends before its answer is cut, so that the client sees it.
+        let may_end = end == End::Stopped && self.call.resource.method == "http/get";
+        if may_end || matches!(end, End::Complete | End::Gone) || self.is_cancelled() {
             drop(client);
         } else {
             client.cut().await;

@@ -380,6 +380,11 @@ impl Sessions {
         Ok(Arc::clone(session))
     }
 
+    /// Sessions kept.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Forgets a session.
     pub(crate) fn close(&self, digest: &str) -> Option<Arc<Session>> {
         self.lock().remove(digest)

@@ -19,6 +19,18 @@ pub(crate) enum Route {
     Nowhere,
 }
 
+impl Route {
+    /// The one server to which it leads.
+    pub(crate) fn backend(&self) -> Option<&Arc<Backend>> {
+        match self {
+            Self::Backend(backend) | Self::Stream(backend, _) | Self::Messages(backend) => {
+                Some(backend)
+            }
+            Self::Federation(_) | Self::Nowhere => None,
+        }
+    }
+}
+
 /// All servers of a gateway.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -31,13 +43,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(backends: Vec<(String, Arc<Backend>)>, path: String) -> Self {
-        let member = |(prefix, backend): &(String, Arc<Backend>)| Member {
-            prefix: prefix.clone(),
+    /// `before` is what this table takes the place of.
+    pub(crate) fn new(backends: Vec<Arc<Backend>>, path: String, before: Option<&Self>) -> Self {
+        let member = |backend: &Arc<Backend>| Member {
+            prefix: backend.definition.prefix.clone(),
             backend: Arc::clone(backend),
         };
-        let federation = Federation::new(backends.iter().map(member).collect()).map(Arc::new);
-        let backends = backends.into_iter().map(|(_, backend)| backend).collect();
+        let members = backends.iter().map(member).collect();
+        let federation = before.and_then(|before| before.federation.as_deref());
+        let federation = Federation::new(members, federation).map(Arc::new);
         Self { backends, federation, path }
     }
 

@@ -120,6 +120,18 @@ pub struct ServerTls {
     identity: Option<Arc<Identity>>,
 }
 
+/// The same when nothing was loaded anew: what was is another, even from equal files.
+impl PartialEq for ServerTls {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |tls: &Self| {
+            (tls.roots.as_ref().map(Arc::as_ptr), tls.identity.as_ref().map(Arc::as_ptr))
+        };
+        of(self) == of(other)
+    }
+}
+
+impl Eq for ServerTls {}
+
 impl ServerTls {
     /// Trusts the authorities in this PEM text, and no public ones.
     ///

@@ -1,8 +1,11 @@
 //! Standard input and output on both sides: a client that starts its server as a local program starts
 //! this instead. One client, one program, one session; lines pass unchanged.
 
+mod end;
 mod gather;
 pub(crate) mod remote;
+
+pub use self::end::WrapEnd;
 
 use self::gather::Gatherings;
 use crate::array;
@@ -12,11 +15,12 @@ use crate::call::Call;
 use crate::config::{AnswerDurability, Command, Limits};
 use crate::definitions::Definitions;
 use crate::handles::Handles;
+use crate::observer::Unobserved;
 use crate::pipeline::{Admitted, Caller, Pipeline, Received, known, length};
 use crate::proof::Cleared;
+use crate::quota::Quotas;
 use crate::refusal::{Cause, Refusal, broken_call};
 use crate::relay::{Failure, unreadable};
-use crate::schemas::Schemas;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use crate::withheld::{Strays, Withholding};
@@ -25,7 +29,6 @@ use bytes::Bytes;
 use event::{Actor, Chain, Status, Transport};
 use mcp::{Frame, Message, Method, Outcome, RequestId};
 use policy::Engine;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
@@ -54,15 +57,6 @@ pub struct WrapParts {
     pub limits: Limits,
     /// When the record of an answer must be durable.
     pub answers: AnswerDurability,
-}
-
-/// How a wrapped program came to its end.
-#[derive(Debug)]
-pub enum WrapEnd {
-    /// The client closed its side, or the gateway was told to stop; then the program ended.
-    Closed(Option<ExitStatus>),
-    /// The program ended first.
-    ProgramEnded(Option<ExitStatus>),
 }
 
 /// Runs the program and carries messages between it and the client until either side ends.
@@ -123,17 +117,21 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         let session_id = parts.recorder.call_id().0.as_bytes().to_vec();
         let session = sessions.open_only(&session_id, Owner::of(&parts.actor), Instant::now());
         let strays = Strays::new(&parts.recorder, &parts.server_name, Some(session.digest.clone()));
+        let quotas = Quotas::of_one_program(&parts.limits, Instant::now());
         let pipeline = Pipeline {
             recorder: parts.recorder,
             policy: parts.policy,
             definitions: parts.definitions,
-            sessions,
-            schemas: Schemas::default(),
-            handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
+            sessions: Arc::new(sessions),
+            schemas: Arc::default(),
+            handles: Arc::new(Handles::new(parts.limits.handles_max, parts.limits.handle_age)),
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,
             receipts: false,
+            quotas,
+            observer: Arc::new(Unobserved),
+            reach: Arc::default(),
         };
         Self {
             pipeline,
@@ -481,6 +479,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             session_id: Some(self.session_id.clone()),
             only: Some(Arc::clone(&self.session)),
             raw,
+            arrived: Instant::now(),
         }
     }
 

@@ -23,6 +23,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("identity", &["event"]),
     ("policy", &["event"]),
     ("gateway", &["audit", "event", "identity", "inventory", "mcp", "policy"]),
+    ("telemetry", &["event", "gateway"]),
     (
         "app",
         &[
@@ -37,6 +38,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
             "note",
             "objects",
             "policy",
+            "telemetry",
             "timestamp",
             "tlog",
             "verify",
@@ -56,6 +58,10 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("coset", &["archive", "verify"]),
     ("hyper", &["archive", "gateway", "objects", "witness"]),
     ("jsonwebtoken", &["identity"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry-otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("prometheus-client", &["telemetry"]),
     ("quick-xml", &["objects"]),
     ("reqwest", &["identity"]),
     ("rmcp", &["app"]),

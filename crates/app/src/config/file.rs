@@ -17,6 +17,30 @@ pub(crate) struct File {
     pub(crate) identity: identity::Config,
     pub(crate) limits: Limits,
     pub(crate) inventory: Inventory,
+    pub(crate) metrics: Metrics,
+    pub(crate) traces: Traces,
+}
+
+/// `[metrics]`: pages for those who operate the gateway.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    /// Address and port of `/metrics`, `/healthz` and `/readyz`. Default: none.
+    pub(crate) listen: Option<String>,
+}
+
+/// `[traces]`: spans for an OpenTelemetry collector.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Traces {
+    /// Address of the collector (OTLP over HTTP, protobuf). Default: none: no traces.
+    pub(crate) otlp_url: Option<String>,
+    /// Share of traces that are kept, from 0 to 1. Default: 1.
+    pub(crate) ratio: Option<f64>,
+    /// Calls whose spans may wait to be sent; more are dropped. Default: 4096.
+    pub(crate) queue_calls_max: Option<usize>,
+    /// Milliseconds for the collector to take a batch. Default: 5000.
+    pub(crate) timeout_ms: Option<u64>,
 }
 
 /// `[gateway]`: what it is called and where it listens.
@@ -44,6 +68,11 @@ pub(crate) struct Gateway {
     pub(crate) receipts: bool,
     /// TLS towards clients. Default: none.
     pub(crate) tls: Option<GatewayTls>,
+    /// Milliseconds between two looks at this file for changes; 0 never looks. Default: 1000.
+    pub(crate) reload_interval_ms: Option<u64>,
+    /// Milliseconds for which calls are still served after the gateway was asked to stop and says that
+    /// it is not ready. Default: 0.
+    pub(crate) drain_delay_ms: Option<u64>,
 }
 
 /// `[server]`, or `[[server]]` for each of several: an MCP server behind the gateway. Either `url` or
@@ -73,6 +102,8 @@ pub(crate) struct Server {
     pub(crate) stderr: Option<String>,
     /// TLS towards an `https` server.
     pub(crate) tls: Option<ServerTls>,
+    /// What this server may be asked for, on top of `[limits.server]`.
+    pub(crate) limits: Quota,
 }
 
 /// `[inventory]`: what servers declare.
@@ -261,4 +292,24 @@ pub(crate) struct Limits {
     pub(crate) processes_max: Option<usize>,
     /// Milliseconds for calls in progress to end at shutdown. Default: 10000.
     pub(crate) shutdown_grace_ms: Option<u64>,
+    /// What each actor may have, of all servers together.
+    pub(crate) actor: Quota,
+    /// What each server may be asked for, by all actors together.
+    pub(crate) server: Quota,
+}
+
+/// `[limits.actor]` and `[limits.server]`: 0 or absent is without bound.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Quota {
+    /// Calls in a second. Default: no bound.
+    pub(crate) calls_per_second: Option<u32>,
+    /// Calls that may come at once after a rest. Default: the calls of one second.
+    pub(crate) calls_burst: Option<u32>,
+    /// Calls in progress, open streams included. Default: no bound.
+    pub(crate) calls_max: Option<usize>,
+    /// Bytes of one request. Default: no bound but that of `[limits]`.
+    pub(crate) request_bytes_max: Option<usize>,
+    /// Milliseconds for the server to begin its answer. Default: no bound but that of `[limits]`.
+    pub(crate) reply_timeout_ms: Option<u64>,
 }

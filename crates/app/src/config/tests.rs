@@ -183,3 +183,28 @@ fn the_transport_of_a_server_can_be_chosen() {
         assert!(mistakes.iter().any(|m| m.contains(mistake)), "{mistakes:#?}");
     }
 }
+
+#[test]
+fn a_server_has_the_quota_of_all_servers_but_for_what_is_its_own() {
+    let text = "[gateway]\nname = \"gw\"\n[identity]\nallow_anonymous = true\n\
+        [limits.actor]\ncalls_per_second = 5\n\
+        [limits.server]\ncalls_per_second = 100\ncalls_burst = 200\ncalls_max = 10\n\
+        [[server]]\nname = \"a\"\nurl = \"http://127.0.0.1:1/mcp\"\n\
+        limits = { calls_max = 0, calls_burst = 7, reply_timeout_ms = 50 }\n\
+        [[server]]\nname = \"b\"\nurl = \"http://127.0.0.1:2/mcp\"\n";
+    let config = parse(text).unwrap();
+    assert_eq!(config.limits.actor.calls_per_second, Some(5));
+    let [a, b] = &*config.servers else { panic!("two servers") };
+    assert_eq!((a.quota.calls_per_second, a.quota.calls_burst), (Some(100), Some(7)));
+    assert_eq!((a.quota.calls_max, a.quota.reply_timeout), (None, Some(Duration::from_millis(50))));
+    assert_eq!((b.quota.calls_burst, b.quota.calls_max), (Some(200), Some(10)));
+}
+
+#[test]
+fn a_burst_needs_a_rate() {
+    let mistakes = parse(&format!("{SMALL}[limits.actor]\ncalls_burst = 7\n")).unwrap_err();
+    assert!(
+        mistakes.iter().any(|m| m.contains("`limits.actor.calls_burst`: needs")),
+        "{mistakes:?}"
+    );
+}

@@ -43,6 +43,17 @@ pub(crate) struct ServerTlsFiles {
     pub(crate) pair: Option<PairFiles>,
 }
 
+impl ServerTlsFiles {
+    /// Whether these are the files of the other one, whatever table names them.
+    pub(crate) fn are_those_of(&self, other: &Self) -> bool {
+        let of = |files: &Self| {
+            let pair = files.pair.clone().map(|pair| (pair.certificate, pair.key));
+            (files.roots.clone(), pair)
+        };
+        of(self) == of(other)
+    }
+}
+
 /// A certificate chain and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PairFiles {

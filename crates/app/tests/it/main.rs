@@ -8,6 +8,7 @@
 
 mod crash;
 mod demo;
+mod operation;
 mod program;
 mod serve;
 mod verify;

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A directory that `init` made.
-struct Site {
+pub(crate) struct Site {
     directory: TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The development key.
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Site {
     /// In front of a server of which nobody knows.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let upstream = format!("http://{}/mcp", free_address());
         let gateway = directory.path().join("gw");
@@ -29,19 +29,19 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join("gw").join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("countersign.toml")
     }
 
-    fn change(&self, from: &str, to: &str) {
+    pub(crate) fn change(&self, from: &str, to: &str) {
         replace(&self.config(), from, to);
     }
 
-    fn serve(&self) -> Running {
+    pub(crate) fn serve(&self) -> Running {
         let mut running = Running::start(&["serve", "--config", text(&self.config())]);
         running.until_told("serving MCP on ");
         running
@@ -59,7 +59,7 @@ impl Site {
         run(&["serve", "--config", text(&self.config())]).bad()
     }
 
-    fn search(&self) -> Vec<Value> {
+    pub(crate) fn search(&self) -> Vec<Value> {
         run(&["search", text(&self.path("log")), "--all", "--json"]).json()
     }
 }
@@ -71,12 +71,12 @@ fn replace(path: &Path, from: &str, to: &str) {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
 /// Sends a request and reads the whole answer.
-fn exchange(address: SocketAddr, head: &str, body: &str) -> String {
+pub(crate) fn exchange(address: SocketAddr, head: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(

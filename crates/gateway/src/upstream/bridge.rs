@@ -18,6 +18,7 @@ pub(crate) struct Bridge {
     line_bytes_max: usize,
     slots: Arc<Semaphore>,
     strays: Strays,
+    processes_max: usize,
     by_owner: Mutex<HashMap<Owner, Arc<Conversation>>>,
 }
 
@@ -33,6 +34,7 @@ impl Bridge {
             line_bytes_max,
             slots: Arc::new(Semaphore::new(processes_max)),
             strays,
+            processes_max,
             by_owner: Mutex::new(HashMap::new()),
         }
     }
@@ -58,6 +60,11 @@ impl Bridge {
         let conversation = self.start()?;
         by_owner.insert(owner.clone(), Arc::clone(&conversation));
         Ok(conversation)
+    }
+
+    /// Programs running.
+    pub(crate) fn running(&self) -> usize {
+        self.processes_max.saturating_sub(self.slots.available_permits())
     }
 
     /// Takes out the programs that nobody has used for so long, to be ended.

@@ -3,14 +3,14 @@
 
 use crate::asked::Origin;
 use crate::backend::{Backend, Stops};
-use crate::config::{AnswerDurability, Limits};
+use crate::config::{AnswerDurability, Limits, NamedServer, Quota, Server};
 use crate::definitions::Definitions;
 use crate::delegate::{Delegate, Kind, cancelled};
-use crate::event_stream::Streams;
 use crate::handles::Handles;
+use crate::observer::Unobserved;
 use crate::pipeline::{Caller, Pipeline, known};
+use crate::quota::{Actors, Meter, Quotas};
 use crate::refusal::{Cause, Refusal};
-use crate::schemas::Schemas;
 use crate::session::Sessions;
 use crate::tls::ServerTls;
 use crate::upstream::Upstream;
@@ -87,26 +87,38 @@ where
 }
 
 fn backend(parts: WrapUrlParts) -> Result<Backend, BadUpstream> {
-    let upstream = HttpUpstream::new(&parts.url, &ServerTls::default(), &parts.limits)?
-        .with_headers(parts.headers);
+    let (limits, tls) = (&parts.limits, ServerTls::default());
+    let upstream = HttpUpstream::new(&parts.url, &tls, limits)?.with_headers(parts.headers);
+    let quota = Quota::default();
+    let actors = Arc::new(Actors::new(limits.actor.clone(), 1));
+    let meter = Arc::new(Meter::new(&quota, Instant::now()));
+    let server = Server::Http { url: parts.url, tls };
+    let name = parts.server_name.clone();
+    let definition = NamedServer { prefix: name.clone(), name, server, quota };
     let sessions = Sessions::new(2, parts.limits.session_calls_max, NEVER);
     Ok(Backend {
         pipeline: Pipeline {
             recorder: parts.recorder,
             policy: parts.policy,
-            sessions,
-            schemas: Schemas::default(),
-            handles: Handles::new(parts.limits.handles_max, parts.limits.handle_age),
+            sessions: Arc::new(sessions),
+            schemas: Arc::default(),
+            handles: Arc::new(Handles::new(parts.limits.handles_max, parts.limits.handle_age)),
             definitions: parts.definitions,
             server: parts.server_name,
             limits: parts.limits,
             answers: parts.answers,
             receipts: false,
+            quotas: Quotas::new(Arc::clone(&actors), Arc::clone(&meter)),
+            observer: Arc::new(Unobserved),
+            reach: Arc::default(),
         },
-        upstream: Upstream::Http(upstream),
-        streams: Streams::default(),
+        upstream: Arc::new(Upstream::Http(upstream)),
+        streams: Arc::default(),
         stops: Stops { soft: CancellationToken::new(), hard: CancellationToken::new() },
         exchanges: TaskTracker::new(),
+        definition,
+        actors,
+        meter,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::trail::{self, Trail};
 use crate::upstream::{Upstream, json};
 use event::{Event, Status, TaskState};
 use gateway::config::UnknownHandles;
+use std::time::Duration;
 
 const STATE: &str = "canary-state";
 const TASK: &str = "canary-task";
@@ -76,6 +77,18 @@ fn links(event: &Event) -> (Option<event::CallId>, Option<event::CallId>) {
 
 fn reasons(trail: &Trail) -> Vec<&str> {
     trail.refusals().into_iter().map(trail::reason).collect()
+}
+
+#[tokio::test]
+async fn chains_go_on_while_the_configuration_changes() {
+    let (_upstream, rig) = rig_with(UnknownHandles::Refuse).await;
+    ok(&rig, modern_call("1", "echo")).await;
+    let mut next = rig.changeable.clone();
+    next.limits.reply_timeout = Duration::from_secs(100);
+    rig.gateway.reload(&next).unwrap();
+    refused(&rig, "bob", again("2", "echo", STATE)).await;
+    ok(&rig, again("3", "echo", STATE)).await;
+    rig.stop().await;
 }
 
 #[tokio::test]

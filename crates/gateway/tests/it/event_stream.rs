@@ -9,6 +9,7 @@ use crate::trail;
 use crate::upstream::{Upstream, Waiting, empty, json};
 use event::{Kind, Status, Transport};
 use http::Method;
+use std::time::Duration;
 
 /// A client of HTTP+SSE.
 struct Client {
@@ -104,6 +105,24 @@ async fn an_older_client_meets_a_newer_server() {
     assert_eq!(trail.call("http/delete").status(), Status::HttpError);
     assert!(trail.calls("tools/call").iter().all(|call| call.status() == Status::Ok));
     assert!(upstream.seen().iter().all(|seen| !seen.headers.contains_key("last-event-id")));
+}
+
+#[tokio::test]
+async fn a_stream_stays_open_while_the_configuration_changes() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let mut client = Client::connect(&rig, "/sse").await;
+    client.open(&rig).await;
+    waiting.next().await.answer(empty(405));
+    for seconds in [100, 200] {
+        let mut next = rig.changeable.clone();
+        next.limits.reply_timeout = Duration::from_secs(seconds);
+        rig.gateway.reload(&next).unwrap();
+        let id = seconds.to_string();
+        assert_eq!(client.say(&rig, &call_body(&id, "echo")).await, 202);
+        waiting.next().await.answer(json(result(&id)));
+        assert_eq!(client.hear().await, result(&id));
+    }
+    rig.stop().await;
 }
 
 #[tokio::test]

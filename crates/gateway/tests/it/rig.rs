@@ -6,9 +6,11 @@ use crate::trail::{self, Trail};
 use crate::upstream::Upstream;
 use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
-use gateway::config::{AnswerDurability, Command, Limits, Listener, NamedServer, Server, Stderr};
+use gateway::config::{
+    AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr,
+};
 use gateway::tls::{ListenerTls, ServerTls};
-use gateway::{Beside, Definitions, Gateway, Parts};
+use gateway::{Beside, Changeable, Definitions, Gateway, Observer, Parts, Unobserved};
 use identity::dev::TokenIssuer;
 use identity::{Config, ProviderConfig, Verifier};
 use inventory::{Inventory, Settings};
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) definitions: Arc<Definitions>,
+    pub(crate) quota: Quota,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) free_bytes_min: u64,
     /// A disk in memory instead of a directory.
     pub(crate) memory: Option<Memory>,
@@ -52,6 +56,9 @@ pub(crate) struct Rig {
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) key: String,
     pub(crate) issuer: TokenIssuer,
+    pub(crate) gateway: Arc<Gateway>,
+    /// What it was started with, of what may change.
+    pub(crate) changeable: Changeable,
     memory: Option<Memory>,
     directory: TempDir,
     stop: CancellationToken,
@@ -84,6 +91,8 @@ impl Plan {
             tls: None,
             beside: None,
             definitions: definitions(),
+            quota: Quota::default(),
+            observer: Arc::new(Unobserved),
             free_bytes_min: 0,
             memory: None,
         }
@@ -101,6 +110,10 @@ impl Plan {
         self
     }
 
+    pub(crate) fn quota(self, quota: Quota) -> Self {
+        Self { quota, ..self }
+    }
+
     pub(crate) async fn start(self) -> Rig {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::start();
@@ -115,30 +128,55 @@ impl Plan {
         let issuer = TokenIssuer::generate(ISSUER, "key-1").unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let changeable = Changeable {
+            identity: Arc::new(verifier(&issuer)),
+            servers: std::iter::once(("srv", self.server))
+                .chain(self.more)
+                .map(|(name, server)| named(name, server, &self.quota))
+                .collect(),
+            limits: self.limits,
+            allowed_hosts: vec![address.to_string()],
+            allowed_origins: self.origins,
+        };
+        let parts = changeable.clone();
         let gateway = Gateway::new(Parts {
             recorder: recorder.clone(),
-            identity: Arc::new(verifier(&issuer)),
+            identity: parts.identity,
             policy: engine(&self.policy),
             definitions: Arc::clone(&self.definitions),
-            servers: std::iter::once(("srv", self.server)).chain(self.more).map(named).collect(),
+            servers: parts.servers,
             listener: Listener {
                 address,
                 path: "/mcp".to_owned(),
-                allowed_hosts: vec![address.to_string()],
-                allowed_origins: self.origins,
+                allowed_hosts: parts.allowed_hosts,
+                allowed_origins: parts.allowed_origins,
                 tls: self.tls,
             },
-            limits: self.limits,
+            limits: parts.limits,
             answers: self.answers,
             receipts: false,
             beside: self.beside,
+            observer: self.observer,
         });
+        let gateway = Arc::new(gateway.unwrap());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(Arc::new(gateway.unwrap()).serve(listener, stop.clone()));
+        let serving = tokio::spawn(Arc::clone(&gateway).serve(listener, stop.clone()));
         let key = key.to_string();
         let memory = self.memory;
-        let definitions = self.definitions;
-        Rig { address, log, recorder, definitions, key, issuer, memory, directory, stop, serving }
+        Rig {
+            address,
+            log,
+            recorder,
+            definitions: self.definitions,
+            key,
+            issuer,
+            gateway,
+            changeable,
+            memory,
+            directory,
+            stop,
+            serving,
+        }
     }
 }
 
@@ -226,8 +264,8 @@ pub(crate) fn definitions() -> Arc<Definitions> {
     Arc::new(Definitions::in_memory(Inventory::new(Settings::default()), false))
 }
 
-fn named((name, server): (&str, Server)) -> NamedServer {
-    NamedServer { name: name.to_owned(), prefix: name.to_owned(), server }
+fn named(name: &str, server: Server, quota: &Quota) -> NamedServer {
+    NamedServer { name: name.to_owned(), prefix: name.to_owned(), server, quota: quota.clone() }
 }
 
 /// Closes a log, which blocks.

@@ -69,7 +69,7 @@ async fn what_hangs_is_ended_after_the_grace_and_its_outcome_is_unknown() {
     news_stream.abandoned().await;
     assert!(whole.await.unwrap().is_none_or(|reply| reply.status == 503));
     assert_eq!(streamed.rest().await, End::Broken);
-    assert_eq!(news.rest().await, End::Broken);
+    assert_eq!(news.rest().await, End::Orderly);
     let trail = rig.stop().await;
     let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
     assert_eq!(statuses, [Status::Unknown, Status::Unknown]);

@@ -7,9 +7,11 @@ use crate::messages::{
 use crate::rig::{Plan, Rig};
 use crate::upstream::{Stream, Upstream, Waiting, empty, typed};
 use event::Status;
+use gateway::Reloaded;
 use gateway::config::Server;
 use gateway::tls::ServerTls;
 use http::Method;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
@@ -96,6 +98,20 @@ async fn a_session_is_a_connection() {
     assert!(trail.calls("tools/call").iter().all(|call| call.status() == Status::Ok));
     assert_eq!(trail.call("roots/list").status(), Status::Ok);
     assert!(trail.refusals().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_goes_on_while_the_configuration_changes() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let mut next = rig.changeable.clone();
+    next.limits.reply_timeout = Duration::from_secs(100);
+    assert_eq!(rig.gateway.reload(&next).unwrap(), Reloaded::default());
+    let calling = sent(&rig, legacy_call(&session, "1", "echo"));
+    taken(&mut waiting).await;
+    stream.message(&result("1")).await;
+    assert_eq!(calling.await.unwrap().bytes().await, result("1"));
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod export;
+mod metrics;
+mod observer;
+mod trace;
+
+pub use export::{BadEndpoint, Export, TraceConfig};
+pub use metrics::Snapshot;
+pub use observer::Telemetry;
