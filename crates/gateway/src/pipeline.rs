@@ -122,6 +122,8 @@ impl Pipeline {
         let actor = self.identify(received, Some(&call)).await?;
         let slot = self.within_quotas(received, &call, &actor)?;
         let session = self.enter_session(received, &call, &actor)?;
+        let agreed = session.as_deref().and_then(Session::revision).filter(|r| !r.is_modern());
+        call = call.or_revision(agreed.cloned());
         self.join_chain(received, &mut call, &actor)?;
         let permit = self.decide(received, &call, &actor, session.is_some())?;
         let place = call.id.as_ref().zip(session.as_deref().or(received.only.as_deref()));
