@@ -28,7 +28,7 @@ Log lines go to standard error; COUNTERSIGN_LOG chooses them (error, warn, info,
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve MCP over HTTP in front of one server, as the configuration says.
+    /// Serve MCP over HTTP in front of one or several servers, as the configuration says.
     Serve(Serve),
     /// Stand between a client on standard input and output and one server, local or on HTTP.
     ///

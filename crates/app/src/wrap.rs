@@ -77,14 +77,8 @@ async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Resu
     if !matches!(remote.url.scheme(), "http" | "https") {
         bail!("--url must be an `http` or `https` URL");
     }
-    let mut signals = StopSignals::new()?;
-    let running = Running::start(config, "wrap").await?;
+    let running = start(config).await?;
     let stop = running.stop.clone();
-    let signal_stop = stop.clone();
-    tokio::spawn(async move {
-        signals.asked().await;
-        signal_stop.cancel();
-    });
     let parts = WrapUrlParts {
         recorder: running.recorder.clone(),
         policy: Arc::clone(&running.policy),
@@ -101,6 +95,18 @@ async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Resu
     running.end().await?;
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts what a wrapped server needs; a signal ends it.
+async fn start(config: &Config) -> anyhow::Result<Running> {
+    let mut signals = StopSignals::new()?;
+    let running = Running::start(config, "wrap").await?;
+    let stop = running.stop.clone();
+    tokio::spawn(async move {
+        signals.asked().await;
+        stop.cancel();
+    });
+    Ok(running)
 }
 
 /// Headers whose values are in files, so that no credential is in an argument.
@@ -126,14 +132,8 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     let Some((program, rest)) = command.split_first() else {
         bail!("name the server's command after `--`");
     };
-    let mut signals = StopSignals::new()?;
-    let running = Running::start(config, "wrap").await?;
+    let running = start(config).await?;
     let stop = running.stop.clone();
-    let signal_stop = stop.clone();
-    tokio::spawn(async move {
-        signals.asked().await;
-        signal_stop.cancel();
-    });
     let parts = WrapParts {
         recorder: running.recorder.clone(),
         policy: Arc::clone(&running.policy),

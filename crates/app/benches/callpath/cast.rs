@@ -92,7 +92,7 @@ impl Cast {
 
     fn invite_rivals(&mut self, settings: &Settings) -> anyhow::Result<()> {
         let Some(folder) = &settings.rivals else {
-            let setting = "not measured: `--rivals` names no folder that `rivals` has filled";
+            let setting = "not measured: `--rivals` names no folder with a `rivals.list`";
             self.settings.push(("rivals".to_owned(), setting.to_owned()));
             return Ok(());
         };

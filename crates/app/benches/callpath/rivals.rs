@@ -1,6 +1,7 @@
-//! Proxies of others that were installed beforehand by the script `rivals`. It leaves a list, one line for
-//! each: name, path of its MCP endpoint, how it is set, and its command, with tabs between them. A path of
-//! `-` means that it could not be installed, and the next field says why.
+//! Proxies of others, which whoever runs this has installed. A file `rivals.list` says what they are, one
+//! line for each: name, path of its MCP endpoint, how it is set, and its command, with tabs between them and
+//! with `{port}` and `{upstream}` in the command. A path of `-` means that it could not be installed, and
+//! the next field says why.
 
 use crate::children::{Child, free_address};
 use anyhow::Context as _;
@@ -15,7 +16,7 @@ pub(crate) struct Rival {
     command: String,
 }
 
-/// What the script has installed, and what it could not.
+/// What is installed, and what could not be.
 pub(crate) fn list(folder: &Path) -> anyhow::Result<Vec<Rival>> {
     let file = folder.join("rivals.list");
     let text = std::fs::read_to_string(&file).with_context(|| format!("`{}`", file.display()))?;

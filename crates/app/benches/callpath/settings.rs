@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     pub(crate) concurrency: Vec<usize>,
     /// Only targets whose name holds this, or ends so when it ends with `$`.
     pub(crate) only: Option<String>,
-    /// Where rivals are installed.
+    /// Where the list of rivals is.
     pub(crate) rivals: Option<PathBuf>,
     /// A program to run the gateways under, with its arguments.
     pub(crate) under: Vec<String>,
