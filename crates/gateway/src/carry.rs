@@ -221,6 +221,11 @@ impl Exchange<'_> {
             }
             Err(end) => end,
         };
+        if end == End::Gone {
+            // The record first, and with it the id: a program may be slow to take what it is told.
+            self.finish(end).await;
+            return lines.abandon(&self.about).await;
+        }
         lines.abandon(&self.about).await;
         if end == End::Stopped {
             return self.stopped(client).await;
@@ -228,7 +233,6 @@ impl Exchange<'_> {
         if end == End::TimedOut {
             return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
         }
-        self.finish(end).await;
     }
 
     /// A server of 2024-11-05 knows no stateless requests: a 400 whose error is none of 2026-07-28 tells

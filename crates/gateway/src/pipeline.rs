@@ -25,7 +25,11 @@ use identity::Verifier;
 use mcp::{Frame, Message, RequestId};
 use policy::{Engine, Permit, Verdict};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// So long a request waits for the id that it shares with a call in progress, whose client may be gone: long
+/// enough to see it go.
+const ID_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What every exchange needs.
 #[derive(Debug)]
@@ -131,7 +135,9 @@ impl Pipeline {
             let known = |none: NoPlace| {
                 Refusal::new(none.into(), known(received, Some(&call), Some(&actor)))
             };
-            session.reserve(id).map_err(known)?;
+            // The only client of a program is there as long as its pipe is.
+            let patience = if received.only.is_some() { Duration::ZERO } else { ID_PATIENCE };
+            session.reserve_within(id, patience).await.map_err(known)?;
         }
         let recorded = self.record_asked(received, &call, &actor, &permit).await;
         if let (Err(_), Some((id, session))) = (&recorded, place) {

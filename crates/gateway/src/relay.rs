@@ -281,12 +281,14 @@ impl Exchange<'_> {
     /// Ends the exchange on both sides: a program is told that the answer is not wanted any more; an
     /// HTTP server sees the connection close.
     async fn abandon(&mut self, source: &mut Source, end: End) {
+        let open = self.asked.clone();
+        // The record first: a program may be slow to take what it is told.
+        self.finish(end).await;
         if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped | End::TimedOut) =
-            (source, &self.asked, end)
+            (source, &open, end)
         {
             lines.abandon(asked).await;
         }
-        self.finish(end).await;
     }
 
     /// Ends an exchange that was stopped before its answer began. A client that cancelled the call is
@@ -345,7 +347,7 @@ impl Exchange<'_> {
         let Some(asked) = self.take_asked() else { return };
         let status = if cancelled { Status::Cancelled } else { failure.status };
         let ending = Ending {
-            http_status: self.progress.http_status,
+            http_status: failure.http_status.or(self.progress.http_status),
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
             ..Ending::new(status)
@@ -400,12 +402,14 @@ pub(crate) fn event_stream_head() -> Response<()> {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
+    /// With which the server took the message, where that is all it said.
+    http_status: Option<u16>,
     pub(crate) message: String,
 }
 
 impl Failure {
     pub(crate) fn new(status: Status, message: &str) -> Self {
-        Self { status, message: message.to_owned() }
+        Self { status, http_status: None, message: message.to_owned() }
     }
 
     /// Code, HTTP status and stable reason of this failure.
@@ -440,10 +444,15 @@ impl From<&SendError> for Failure {
         let status = match error {
             SendError::Unreachable(_) | SendError::Unproven(_) => Status::Unreachable,
             SendError::Broken(_) => Status::TransportFailure,
+            SendError::NotTaken(_) => Status::HttpError,
             SendError::TimedOut(_) => Status::TimedOut,
             SendError::Full(_) => Status::Unknown,
         };
-        Self { status, message: error.to_string() }
+        let http_status = match error {
+            SendError::NotTaken(status) => Some(status.as_u16()),
+            _ => None,
+        };
+        Self { status, http_status, message: error.to_string() }
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Who a session belongs to. Kind and provider count: the same name from two providers is two actors.
@@ -54,6 +55,8 @@ pub(crate) struct Session {
     /// What client and server agreed on; unknown until the answer to `initialize`.
     revision: OnceLock<Revision>,
     state: Mutex<State>,
+    /// An id is free again.
+    freed: Notify,
     calls_max: usize,
 }
 
@@ -79,6 +82,8 @@ struct Open {
     stop: Option<CancellationToken>,
     /// Its exchange is over; the answer may come on another one.
     kept: bool,
+    /// Its caller cancelled it before it was on record.
+    cancelled: bool,
 }
 
 /// Why a call cannot begin in a session.
@@ -130,18 +135,42 @@ impl Session {
         Ok(())
     }
 
+    /// As [`Session::reserve`]. A client that went away may be back, with the id that it used last, before
+    /// we have seen it go: an id in use is given up to `patience` to become free.
+    pub(crate) async fn reserve_within(
+        &self,
+        id: &RequestId,
+        patience: Duration,
+    ) -> Result<(), NoPlace> {
+        let freed = async {
+            loop {
+                // Before the look, so that nothing is missed in between.
+                let freed = self.freed.notified();
+                match self.reserve(id) {
+                    Err(NoPlace::InUse) => freed.await,
+                    reserved => return reserved,
+                }
+            }
+        };
+        tokio::time::timeout(patience, freed).await.unwrap_or(Err(NoPlace::InUse))
+    }
+
     /// Takes the id back from a call that does not come about.
     pub(crate) fn release(&self, id: &RequestId) {
         let mut state = self.lock();
         if state.open.get(id).is_some_and(|open| open.asked.is_none()) {
             state.open.remove(id);
+            self.freed.notify_waiters();
         }
     }
 
-    /// The call with this id is on record.
+    /// The call with this id is on record. Its caller may have cancelled it meanwhile.
     pub(crate) fn hold(&self, id: &RequestId, asked: &Arc<Asked>) {
         if let Some(open) = self.lock().open.get_mut(id) {
             open.asked = Some(Arc::clone(asked));
+            if open.cancelled {
+                asked.cancel();
+            }
         }
     }
 
@@ -171,7 +200,8 @@ impl Session {
             // The call that opened the session had no place in it.
             Entry::Vacant(_) if full => return false,
             Entry::Vacant(place) => {
-                place.insert(Open { asked: Some(Arc::clone(asked)), stop: None, kept: true });
+                let asked = Some(Arc::clone(asked));
+                place.insert(Open { asked, kept: true, ..Open::default() });
             }
         }
         true
@@ -182,6 +212,7 @@ impl Session {
         let mut state = self.lock();
         if state.open.get(id).is_some_and(|open| open.is(asked)) {
             state.open.remove(id);
+            self.freed.notify_waiters();
         }
     }
 
@@ -190,6 +221,7 @@ impl Session {
         let mut state = self.lock();
         state.open.get(id)?.asked.as_ref()?;
         let open = state.open.remove(id)?;
+        self.freed.notify_waiters();
         open.asked.filter(|asked| asked.end())
     }
 
@@ -232,17 +264,21 @@ impl Session {
     }
 
     /// Cancels a call of the client, and takes it when no exchange carries it; one that does ends now and
-    /// puts the end on record itself.
+    /// puts the end on record itself. So does one that is not on record yet, as soon as it is.
     pub(crate) fn cancel(&self, id: &RequestId) -> Option<Arc<Asked>> {
         let mut state = self.lock();
-        let open = state.open.get(id)?;
-        let asked = Arc::clone(open.asked.as_ref()?);
+        let open = state.open.get_mut(id)?;
+        let Some(asked) = open.asked.clone() else {
+            open.cancelled = true;
+            return None;
+        };
         asked.cancel();
         if let Some(stop) = open.stop.as_ref().filter(|_| !open.kept) {
             stop.cancel();
             return None;
         }
         state.open.remove(id);
+        self.freed.notify_waiters();
         asked.end().then_some(asked)
     }
 
@@ -357,6 +393,7 @@ impl Sessions {
             program,
             revision: OnceLock::new(),
             state: Mutex::new(state),
+            freed: Notify::new(),
             calls_max: self.calls_max,
         }
     }
@@ -419,51 +456,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{NoSession, Owner, Sessions, handle_digest};
-    use event::Actor;
-    use std::time::{Duration, Instant};
-
-    fn owner(id: &str) -> Owner {
-        Owner::of(&Actor { id: id.to_owned(), ..Actor::anonymous() })
-    }
-
-    #[test]
-    fn a_session_serves_its_owner_only() {
-        let sessions = Sessions::new(10, 10, Duration::from_secs(60));
-        let now = Instant::now();
-        sessions.open(b"s1", owner("a"), None, now).0.unwrap();
-        assert!(sessions.enter(b"s1", &owner("a"), now).is_ok());
-        assert_eq!(sessions.enter(b"s1", &owner("b"), now).unwrap_err(), NoSession::OfAnother);
-        assert_eq!(sessions.enter(b"s2", &owner("a"), now).unwrap_err(), NoSession::Unknown);
-        assert!(sessions.close(&handle_digest(b"s1")).is_some());
-        assert_eq!(sessions.enter(b"s1", &owner("a"), now).unwrap_err(), NoSession::Unknown);
-    }
-
-    #[test]
-    fn full_means_refused_unless_idle_ones_make_room() {
-        let idle = Duration::from_secs(60);
-        let sessions = Sessions::new(1, 10, idle);
-        let start = Instant::now();
-        sessions.open(b"s1", owner("a"), None, start).0.unwrap();
-        assert!(sessions.open(b"s2", owner("a"), None, start).0.is_err());
-        let (opened, expired) = sessions.open(b"s2", owner("a"), None, start + idle);
-        assert!(opened.is_ok());
-        assert_eq!(expired.len(), 1);
-    }
-
-    #[test]
-    fn idle_sessions_end() {
-        let idle = Duration::from_secs(60);
-        let sessions = Sessions::new(10, 10, idle);
-        let start = Instant::now();
-        sessions.open(b"s1", owner("a"), None, start).0.unwrap();
-        sessions.enter(b"s1", &owner("a"), start + idle / 2).unwrap();
-        assert!(sessions.enter(b"s1", &owner("a"), start + idle).is_ok());
-        assert_eq!(
-            sessions.enter(b"s1", &owner("a"), start + idle * 2).unwrap_err(),
-            NoSession::Unknown
-        );
-        assert_eq!(sessions.expire(start + idle * 2).len(), 1);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ pub(crate) mod remote;
 
 pub use self::end::WrapEnd;
 
+use self::end::First;
 use self::gather::Gatherings;
 use crate::array;
 use crate::asked::{Asked, Ending, Origin};
@@ -76,22 +77,14 @@ where
     let mut process = Process::spawn(&parts.command)?;
     let output = process.take_output();
     let wrapped = Wrapped::new(parts, process.take_input(), writer);
-    let ended = wrapped.carry(reader, output, &stop).await == First::Program;
+    let first = wrapped.carry(reader, output, &stop).await;
     wrapped.close_input();
-    wrapped.end_open_calls(ended).await;
+    wrapped.end_open_calls(first).await;
     let status = process.end().await.inspect_err(|error| {
         tracing::warn!(%error, "server program could not be ended");
     });
     let status = status.ok();
-    Ok(if ended { WrapEnd::ProgramEnded(status) } else { WrapEnd::Closed(status) })
-}
-
-/// What came to its end first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
-    Client,
-    Program,
-    Stop,
+    Ok(first.ended(status))
 }
 
 struct Wrapped<W> {
@@ -442,11 +435,10 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
 
     /// What still waits has no answer: the client is told where it can be, the record always. Then the
     /// session is over.
-    async fn end_open_calls(&self, program_ended: bool) {
+    async fn end_open_calls(&self, first: First) {
         for (id, asked) in self.session.take_open_with_ids() {
-            let status = if program_ended { Status::TransportFailure } else { Status::Unknown };
-            self.pipeline.ended(&asked, &Ending::new(status)).await;
-            if program_ended {
+            self.pipeline.ended(&asked, &Ending::new(first.outcome())).await;
+            if first == First::Program {
                 let reason = "server program ended before it answered";
                 self.reply(Some(&id), broken_call(Some(&id), asked.call, reason)).await;
             }

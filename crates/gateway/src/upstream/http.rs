@@ -5,7 +5,7 @@ use crate::proof::{Proof, Unproven};
 use crate::tls::ServerTls;
 use crate::upstream::lanes::{Lanes, ServerBody};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,9 @@ pub(crate) enum SendError {
     /// The connection broke after the call was sent.
     #[error("connection to the upstream server broke: {0}")]
     Broken(String),
+    /// The server answered a message that it had to take with an error of HTTP.
+    #[error("upstream server took a message with HTTP status {}", .0.as_u16())]
+    NotTaken(StatusCode),
     /// No answer began within the configured time.
     #[error("upstream server did not begin to answer within {} s", .0.as_secs())]
     TimedOut(Duration),

@@ -53,8 +53,7 @@ impl Peer {
                 if head.status.is_success() {
                     return Ok(());
                 }
-                let status = head.status.as_u16();
-                Err(SendError::Broken(format!("it took a message with HTTP status {status}")))
+                Err(SendError::NotTaken(head.status))
             }
         }
     }

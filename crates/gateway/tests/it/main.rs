@@ -28,6 +28,7 @@ mod inventory;
 mod limits;
 mod messages;
 mod outages;
+mod outcomes;
 mod questions;
 mod refusals;
 mod reload;

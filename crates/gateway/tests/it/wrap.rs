@@ -255,7 +255,7 @@ async fn an_id_in_use_is_refused() {
     assert_eq!((code(&message), message["id"].as_i64()), (40_004, Some(5)));
     let (_, rest, trail) = wrapped.close().await;
     assert_eq!(rest, "");
-    assert_eq!(trail.call("tools/call").status(), Status::Unknown);
+    assert_eq!(trail.call("tools/call").status(), Status::ClientGone);
     assert_eq!(trail::reason(trail.refusal()), "malformed.id-in-use");
 }
 
