@@ -3,7 +3,7 @@
 //! and belongs to whoever opened it. Messages go the way of all others: through a client in process.
 
 use crate::asked::Origin;
-use crate::backend::{Backend, method_not_allowed};
+use crate::backend::Backend;
 use crate::body::ReplyBody;
 use crate::carry::new_session_id;
 use crate::client::{ClientEnd, ClientStream};
@@ -16,7 +16,7 @@ use crate::session::{NoSession, Owner, handle_digest};
 use crate::source::sse_event;
 use bytes::Bytes;
 use event::{Actor, Transport};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
@@ -59,9 +59,6 @@ impl Backend {
         endpoint: &str,
         client: ClientEnd,
     ) {
-        if inbound.method != Method::GET {
-            return client.answer(method_not_allowed());
-        }
         let (received, actor) = match self.identified(inbound, None).await {
             Ok(identified) => identified,
             Err(refused) => return client.answer(refused),
@@ -92,9 +89,6 @@ impl Backend {
         session_id: Option<Vec<u8>>,
         client: ClientEnd,
     ) {
-        if inbound.method != Method::POST {
-            return client.answer(method_not_allowed());
-        }
         let Inbound { headers, body, caller, .. } = inbound.clone();
         let (received, actor) = match self.identified(inbound, session_id).await {
             Ok(identified) => identified,

@@ -5,9 +5,11 @@ use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer};
 use crate::definitions::Definitions;
 use crate::handles::Remembered;
+use crate::noise;
 use crate::observer::Observer;
 use crate::reload::{Changeable, Door, Maker};
 use crate::table::Table;
+use crate::tally::Tally;
 use crate::upstream::http::BadUpstream;
 use arc_swap::ArcSwap;
 use audit::Recorder;
@@ -64,6 +66,8 @@ pub struct Gateway {
     pub(crate) calls: Arc<Semaphore>,
     pub(crate) exchanges: TaskTracker,
     pub(crate) stops: Stops,
+    /// Requests that are no calls.
+    pub(crate) noise: Tally,
 }
 
 impl Gateway {
@@ -103,6 +107,7 @@ impl Gateway {
             limits: changeable.limits,
             exchanges,
             stops,
+            noise: Tally::new(noise::SINGLE_MAX),
         })
     }
 
@@ -122,6 +127,7 @@ impl Gateway {
         for backend in &self.table.load().backends {
             backend.end(Instant::now()).await;
         }
+        noise::record(&self.recorder, self.noise.end());
         if let Err(error) = sweeper.await {
             tracing::error!(%error, "the sweeper of idle sessions failed");
         }
@@ -157,6 +163,7 @@ impl Gateway {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            noise::record(&self.recorder, self.noise.settle(Instant::now()));
             let table = self.table.load_full();
             for backend in &table.backends {
                 backend.sweep(Instant::now()).await;

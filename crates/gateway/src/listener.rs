@@ -3,6 +3,7 @@
 
 use crate::asked::Origin;
 use crate::backend::stopping;
+use crate::beside::RequestHead;
 use crate::body::ReplyBody;
 use crate::claims;
 use crate::client::ClientEnd;
@@ -10,6 +11,7 @@ use crate::connection::{self, Protocol};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::inbound::Inbound;
+use crate::noise;
 use crate::pipeline::{Caller, known};
 use crate::refusal::{self, Cause, Refusal};
 use crate::reload::Door;
@@ -22,6 +24,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_rustls::server::TlsStream;
@@ -135,9 +138,13 @@ pub(crate) async fn answer(
     slot: OwnedSemaphorePermit,
 ) -> Response<ReplyBody> {
     let route = gateway.table.load().route(request.uri().path());
-    if matches!(route, Route::Nowhere) {
-        return elsewhere(&gateway, request).await;
+    let (parts, body) = request.into_parts();
+    if matches!(route, Route::Nowhere)
+        && let Some(answer) = elsewhere(&gateway, &parts).await
+    {
+        return answer;
     }
+    let request = Request::from_parts(parts, body);
     let (head, answer) = oneshot::channel();
     let client = ClientEnd::new(head);
     let exchanges = gateway.exchanges.clone();
@@ -148,25 +155,21 @@ pub(crate) async fn answer(
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-/// Everything beside the MCP endpoints: what others serve here, and a health check for load balancers.
-async fn elsewhere(gateway: &Gateway, request: Request<Incoming>) -> Response<ReplyBody> {
-    let (request, _) = request.into_parts();
-    if let Some(answer) = gateway.beside.as_ref().and_then(|beside| beside.answer(&request)) {
-        return answer.await.map(ReplyBody::whole);
+/// What is there beside the MCP endpoints: what others serve, and a health check for load balancers.
+async fn elsewhere(gateway: &Gateway, request: &RequestHead) -> Option<Response<ReplyBody>> {
+    if let Some(answer) = gateway.beside.as_ref().and_then(|beside| beside.answer(request)) {
+        return Some(answer.await.map(ReplyBody::whole));
     }
-    let (status, text) = match request.uri.path() {
-        "/healthz" => match gateway.health() {
-            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        },
-        _ => {
-            let endpoints = gateway.table.load().endpoints().join(" ");
-            (StatusCode::NOT_FOUND, format!("MCP endpoints here: {endpoints}\n"))
-        }
+    if request.uri.path() != "/healthz" {
+        return None;
+    }
+    let (status, text) = match gateway.health() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     };
     let mut response = Response::new(ReplyBody::whole(Bytes::from(text)));
     *response.status_mut() = status;
-    response
+    Some(response)
 }
 
 /// The session that a message of HTTP+SSE names: `sessionId` in the query, once.
@@ -200,15 +203,23 @@ impl Gateway {
             origin,
             chain: Chain::default(),
         };
+        if matches!(route, Route::Nowhere) {
+            let cause = Cause::Path(self.table.load().endpoints().join(" "));
+            return self.refuse_noise(&route, cause, inbound, client).await;
+        }
         let Ok(slot) = self.calls.try_acquire() else {
             let cause = Cause::Overloaded("as many calls are in progress as are allowed");
             return self.refuse(&route, cause, inbound, client).await;
         };
-        let read = match door.check_head(&uri, &inbound.headers) {
-            Ok(()) => door.read_body(&method, &inbound.headers, body).await,
-            Err(cause) => Err(cause),
-        };
-        match read {
+        if let Err(cause) = door.check_head(&uri, &inbound.headers) {
+            return self.refuse(&route, cause, inbound, client).await;
+        }
+        if !route.methods().split(", ").any(|served| served == method.as_str()) {
+            return self
+                .refuse_noise(&route, Cause::Method(route.methods()), inbound, client)
+                .await;
+        }
+        match door.read_body(&method, &inbound.headers, body).await {
             Ok(body) => inbound.body = body,
             Err(cause) => return self.refuse(&route, cause, inbound, client).await,
         }
@@ -228,13 +239,28 @@ impl Gateway {
 
     /// The record of a refusal first, then the answer.
     async fn refuse(&self, route: &Route, cause: Cause, inbound: Inbound, client: ClientEnd) {
+        let (refusal, origin) = self.refusal(route, cause, inbound);
+        refusal::record(&self.recorder, &refusal, &origin).await;
+        client.answer(refusal.response());
+    }
+
+    /// As [`Gateway::refuse`], for what anybody can send without a message: recorded up to a bound.
+    async fn refuse_noise(&self, route: &Route, cause: Cause, inbound: Inbound, client: ClientEnd) {
+        let (by_itself, counted) = self.noise.hear(Instant::now());
+        noise::record(&self.recorder, counted);
+        if by_itself {
+            return self.refuse(route, cause, inbound, client).await;
+        }
+        client.answer(self.refusal(route, cause, inbound).0.response());
+    }
+
+    fn refusal(&self, route: &Route, cause: Cause, inbound: Inbound) -> (Refusal, Origin) {
         let (_, received) = inbound.into_received(self.recorder.call_id());
         let refusal = Refusal::new(cause, known(&received, None, None));
         if let Some(backend) = route.backend() {
             backend.pipeline.tell_refusal(&refusal);
         }
-        refusal::record(&self.recorder, &refusal, &received.origin).await;
-        client.answer(refusal.response());
+        (refusal, received.origin)
     }
 }
 

@@ -46,6 +46,10 @@ pub(crate) enum Cause {
     Origin(String),
     #[error("the header `{0}` would make another request of this one: leave it out")]
     Override(&'static str),
+    #[error("nothing is served at this path; MCP endpoints here: {0}")]
+    Path(String),
+    #[error("this method is not served here; those that are: {0}")]
+    Method(&'static str),
     #[error("{0}")]
     Unidentified(Rejection),
     #[error("no policy permits this call, or one forbids it")]
@@ -149,6 +153,8 @@ impl Cause {
             Self::Host(_) => terms(40_310, StatusCode::FORBIDDEN, "http.host"),
             Self::Origin(_) => terms(40_311, StatusCode::FORBIDDEN, "http.origin"),
             Self::Override(_) => terms(40_005, StatusCode::BAD_REQUEST, "http.override"),
+            Self::Path(_) => terms(40_420, StatusCode::NOT_FOUND, "http.path"),
+            Self::Method(_) => terms(40_500, StatusCode::METHOD_NOT_ALLOWED, "http.method"),
             Self::Unidentified(rejection) if rejection.is_retryable() => {
                 terms(50_310, StatusCode::SERVICE_UNAVAILABLE, "identity")
             }
@@ -257,6 +263,9 @@ impl Refusal {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer error=\"invalid_token\""),
             );
+        }
+        if let Cause::Method(allowed) = &self.cause {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         if let Cause::Limited(exceeded) = &self.cause {
             let seconds = HeaderValue::from(retry_after_s(*exceeded));

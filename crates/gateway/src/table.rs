@@ -29,6 +29,16 @@ impl Route {
             Self::Federation(_) | Self::Nowhere => None,
         }
     }
+
+    /// The methods that are served there, as the header `Allow` has them.
+    pub(crate) fn methods(&self) -> &'static str {
+        match self {
+            Self::Backend(_) | Self::Federation(_) => "GET, POST, DELETE",
+            Self::Stream(..) => "GET",
+            Self::Messages(_) => "POST",
+            Self::Nowhere => "",
+        }
+    }
 }
 
 /// All servers of a gateway.

@@ -1,11 +1,11 @@
 //! Tricks by which a call could get past the gateway as something else than it was judged as. Each is
 //! refused and on record, and the server sees nothing of it.
 
-use crate::client::Ask;
-use crate::messages::{META, call_body, initialize, modern, modern_call, result};
+use crate::client::{Ask, Http2};
+use crate::messages::{META, call_body, initialize, legacy_call, modern, modern_call, result};
 use crate::rig::{Plan, Rig};
-use crate::trail;
-use crate::upstream::{Upstream, json};
+use crate::trail::{self, Trail};
+use crate::upstream::{Upstream, json, opened_of};
 use crate::within;
 use http::Method;
 use std::net::SocketAddr;
@@ -221,6 +221,9 @@ async fn other_ways_to_write_a_request_lead_nowhere_else() {
     let answer = raw(address, &request("POST http://evil.example/mcp", &whole)).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert!(upstream.seen().is_empty());
+    let trail = Trail::read(&rig.log_directory());
+    let refused = trail.refusals().len();
+    assert_eq!(refused, 12, "each is on record, but those that are no HTTP");
     // What does get through gets through as what it was judged as.
     let answer = raw(address, &request("POST /mcp?x=/s/other/mcp", &whole)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -233,5 +236,191 @@ async fn other_ways_to_write_a_request_lead_nowhere_else() {
     let trail = rig.stop().await;
     let reasons: Vec<&str> = trail.refusals().into_iter().map(trail::reason).collect();
     // The server answers a GET with a message, which belongs to nothing.
-    assert_eq!(reasons, ["http.host", "server.out-of-place"]);
+    assert_eq!(reasons[..7], ["http.path"; 7]);
+    assert_eq!(reasons[7..11], ["http.method"; 4]);
+    assert_eq!(reasons[11..], ["http.host", "server.out-of-place"]);
+}
+
+/// Reason on record, HTTP status, and the request.
+type Trick = (&'static str, u16, Ask);
+
+/// Revisions played down, keys twice, batches, encodings, sizes.
+fn bodies() -> Vec<Trick> {
+    let call = || modern_call("1", "echo");
+    let bare =
+        |version: &str| older(call_body("1", "echo")).header("mcp-protocol-version", version);
+    let body = |body: &str| older(body.to_owned());
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let deep = call_body("1", "echo").replace("{}", &format!(r#"{{"a":{deep}}}"#));
+    let utf16: Vec<u8> = call_body("1", "echo").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    vec![
+        ("malformed.meta", 400, bare("2026-07-28").header("mcp-method", "tools/call")),
+        ("malformed.duplicate-key", 400, with_body(call(), META, &format!("{META},{META}"))),
+        (
+            "malformed.duplicate-key",
+            400,
+            body(&call_body("1", "echo").replace("\"id\":1", "\"id\":1,\"id\":2")),
+        ),
+        (
+            "malformed.lookalike-key",
+            400,
+            body(&call_body("1", "echo").replace("\"id\":1", "\"id\":1,\"ID\":2")),
+        ),
+        ("malformed.batch", 400, body(&format!("[{}]", call_body("1", "echo")))),
+        ("malformed.batch", 400, body("[]")),
+        ("malformed.trailing-bytes", 400, body(&format!("{0}{0}", call_body("1", "echo")))),
+        ("malformed.too-deep", 400, body(&deep)),
+        ("malformed.not-utf8", 400, Ask { body: utf16.into(), ..older("") }),
+        ("malformed.too-large", 413, body(&" ".repeat(5_000))),
+        ("malformed.media-type", 415, call().header("content-type", "text/plain")),
+        (
+            "malformed.media-type",
+            415,
+            call().header("content-type", "application/json; charset=utf-16"),
+        ),
+        ("malformed.content-encoding", 415, call().header("content-encoding", "gzip")),
+    ]
+}
+
+/// Headers twice or of other requests, hosts, paths, methods, other people's sessions.
+fn heads(session: &str) -> Vec<Trick> {
+    let call = || modern_call("1", "echo");
+    let at = |method: Method, path: &str| Ask { method, path: path.to_owned(), ..call() };
+    let mut tricks = vec![
+        ("malformed.media-type", 415, call().another("content-type", "text/plain")),
+        ("malformed.media-type", 415, call().another("content-type", "application/json")),
+        (
+            "malformed.content-encoding",
+            415,
+            call().header("content-encoding", "identity").another("content-encoding", "br"),
+        ),
+        (
+            "malformed.out-of-place",
+            400,
+            legacy_call(session, "1", "echo").another("mcp-session-id", session),
+        ),
+        (
+            "malformed.out-of-place",
+            400,
+            legacy_call(session, "1", "echo").another("mcp-session-id", "other"),
+        ),
+        ("session.unknown", 404, legacy_call("made-up", "1", "echo")),
+        ("http.origin", 403, call().header("origin", "http://evil.example")),
+        ("http.origin", 403, call().header("origin", "null")),
+        ("http.host", 403, call().header("host", "evil.example")),
+        ("http.host", 403, call().header("host", "evil.example").another("host", "evil.example")),
+    ];
+    for name in [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+    ] {
+        tricks.push(("http.override", 400, call().header(name, "DELETE")));
+    }
+    for path in ["/", "//mcp", "/mcp/", "/MCP", "/%6dcp", "/./mcp", "/s/a/../srv/mcp", "/mcp%00"] {
+        tricks.push(("http.path", 404, at(Method::POST, path)));
+    }
+    for method in [Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::PATCH] {
+        tricks.push(("http.method", 405, at(method, "/mcp")));
+    }
+    tricks.push(("http.method", 405, at(Method::POST, "/sse")));
+    tricks.push(("http.method", 405, at(Method::GET, "/message?sessionId=1")));
+    tricks
+}
+
+#[tokio::test]
+async fn each_trick_is_one_refusal_in_both_versions_of_http() {
+    let upstream = Upstream::start(|_| async { Some(opened_of("session-1", "2025-11-25")) }).await;
+    let rig = Plan::http(&upstream).limits(|limits| limits.request_bytes_max = 4_000).start().await;
+    assert_eq!(rig.send(initialize()).await.status, 200);
+    let (host, token) = (rig.address.to_string(), rig.token("alice"));
+    let http2 = Http2::over(TcpStream::connect(rig.address).await.unwrap()).await;
+    let mismatches = mismatches().into_iter().map(|ask| (MISMATCH, 400, ask));
+    let mut tricks: Vec<Trick> = mismatches.chain(bodies()).chain(heads("session-1")).collect();
+    // Who they are said to be is a trick too.
+    let mut sent: Vec<Trick> =
+        tricks.drain(..).map(|(why, status, ask)| (why, status, ask.token(&token))).collect();
+    let call = || modern_call("1", "echo");
+    sent.push(("identity.missing", 401, call()));
+    sent.push((
+        "identity.malformed",
+        401,
+        call().token(&token).another("authorization", "Bearer x"),
+    ));
+    sent.push((
+        "session.of-another",
+        404,
+        legacy_call("session-1", "1", "echo").token(&rig.token("mallory")),
+    ));
+    let mut count = 0;
+    for (reason, status, ask) in sent {
+        for is_http2 in [false, true] {
+            let what = format!("{reason}, HTTP/2: {is_http2}, {ask:?}");
+            let reply = if is_http2 {
+                http2.send(ask.clone(), &host).await.unwrap()
+            } else {
+                ask.clone().send(rig.address).await
+            };
+            assert_eq!(reply.status, status, "{what}");
+            let trail = Trail::read(&rig.log_directory());
+            let reasons: Vec<&str> = trail.refusals().into_iter().map(trail::reason).collect();
+            count += 1;
+            assert_eq!((reasons.len(), reasons.last()), (count, Some(&reason)), "{what}");
+        }
+    }
+    assert_eq!(upstream.seen().len(), 1, "nothing of it reached the server");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_anybody_can_send_is_counted_beyond_a_bound() {
+    let (_upstream, rig) = rig().await;
+    let http2 = Http2::over(TcpStream::connect(rig.address).await.unwrap()).await;
+    let host = rig.address.to_string();
+    for at in 0..100 {
+        let method = if at % 2 == 0 { Method::GET } else { Method::PUT };
+        let path = if at % 2 == 0 { "/wp-login.php" } else { "/mcp" };
+        let ask = Ask { path: path.to_owned(), ..Ask::new(method) };
+        assert!(matches!(http2.send(ask, &host).await.unwrap().status, 404 | 405));
+    }
+    let trail = rig.stop().await;
+    let refusals = trail.refusals();
+    assert_eq!(refusals.len(), 61);
+    let (more, single) = refusals.split_last().unwrap();
+    assert!(single.iter().all(|event| trail::reason(event).starts_with("http.")));
+    assert_eq!(
+        (trail::reason(more), more.details["refused"].as_str()),
+        ("http.more-refused", "40")
+    );
+}
+
+/// What is no HTTP, or can be read in two ways, is no request: there is nothing to be recorded.
+#[tokio::test]
+async fn what_cannot_be_read_as_one_request_goes_nowhere() {
+    let (upstream, rig) = rig().await;
+    let (address, token, body) = (rig.address, rig.token("alice"), call_body("1", "echo"));
+    let length = format!("content-length: {}\r\n", body.len());
+    let table = [
+        ("two lengths", format!("content-length: 5\r\n{length}\r\n{body}")),
+        ("two lengths in one", format!("content-length: 5, {}\r\n\r\n{body}", body.len())),
+        ("a length that is none", format!("content-length: +{}\r\n\r\n{body}", body.len())),
+        ("another coding", format!("transfer-encoding: gzip\r\n\r\n{body}")),
+        ("chunked before another", format!("transfer-encoding: chunked, gzip\r\n\r\n{body}")),
+        ("a folded line", format!("x-note: a\r\n b\r\n{length}\r\n{body}")),
+        ("a space before the colon", format!("x-note : a\r\n{length}\r\n{body}")),
+        ("a carriage return", format!("x-note: a\rx-evil: b\r\n{length}\r\n{body}")),
+        ("a NUL", format!("x-note: a\0\r\n{length}\r\n{body}")),
+        ("no name", format!(": a\r\n{length}\r\n{body}")),
+    ];
+    for (what, rest) in table {
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nconnection: close\r\n{rest}"
+        );
+        let answer = raw(address, &request).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
+    }
+    assert!(upstream.seen().is_empty());
+    assert!(rig.stop().await.refusals().is_empty());
 }

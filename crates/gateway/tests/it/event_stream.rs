@@ -184,6 +184,8 @@ async fn a_stream_serves_nobody_but_its_owner() {
             "session.unknown",
             "identity.missing",
             "http.origin",
+            "http.method",
+            "http.method",
             "session.unknown"
         ]
     );
@@ -255,4 +257,34 @@ async fn an_answer_that_breaks_off_is_fetched_for_the_client() {
     let trail = rig.stop().await;
     let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
     assert_eq!(statuses, [Status::Ok, Status::TransportFailure]);
+}
+
+/// Line breaks in a message of the server begin no event of their own.
+#[tokio::test]
+async fn one_message_is_one_event() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let mut client = Client::connect(&rig, "/sse").await;
+    client.open(&rig).await;
+    waiting.next().await.answer(empty(405));
+    assert_eq!(client.say(&rig, &call_body("1", "echo")).await, 202);
+    let evil = r#"{"jsonrpc":"2.0","method":"canary"}"#;
+    let answer = format!(
+        "{{\"jsonrpc\":\"2.0\",\r\n\r\n\r\"id\":1,\n\n\"result\":{{\"a\":\"\\n\\ndata: {}\"}}}}",
+        evil.replace('"', "\\\"")
+    );
+    let expected: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    waiting.next().await.answer(json(answer));
+    let event = client.stream.event().await;
+    let lines: Vec<&str> = event.trim_end().lines().collect();
+    assert_eq!(lines[0], "event: message");
+    let data: Vec<&str> =
+        lines[1..].iter().map(|line| line.strip_prefix("data: ").unwrap()).collect();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&data.join("\n")).unwrap(), expected);
+    // Nothing else comes before the next answer.
+    assert_eq!(client.say(&rig, &call_body("2", "echo")).await, 202);
+    waiting.next().await.answer(json(result("2")));
+    assert_eq!(client.hear().await, result("2"));
+    drop(client);
+    waiting.next().await.answer(empty(405));
+    rig.stop().await;
 }

@@ -84,6 +84,12 @@ async fn answers_that_are_no_http_break_the_call() {
         ("a space before the colon", sized("x-a : b\r\n")),
         ("no colon", sized("nonsense\r\n")),
         ("a folded line", sized("x-a: b\r\n c\r\n")),
+        ("a carriage return in a header", sized("x-a: b\rx-evil: 1\r\n")),
+        ("a carriage return in the status", {
+            let mut bytes = sized("");
+            bytes.splice(15..15, *b"\rx-evil: 1");
+            bytes
+        }),
         ("too many headers", sized(&many)),
         ("a header too long", sized(&format!("x-a: {}\r\n", "a".repeat(1 << 20)))),
         ("another protocol", not_the_protocol),
@@ -263,6 +269,10 @@ async fn events_are_read_as_clients_read_them() {
         format!("data\ndata: {question}\ndata\n\n"),
         format!("event: message\nevent: other\ndata: {question}\n\n"),
         format!("Data: x\ndata : y\n data: z\ndata: {question}\n\n"),
+        // Fields into which another one is slipped.
+        format!("id: a\rdata: {question}\n\n"),
+        format!("event: message\rdata: {question}\r\r"),
+        format!("retry: 1\ndata: {question}\nid: \u{85}\n\n"),
     ];
     for spelling in spellings {
         let (upstream, mut waiting) = Upstream::held().await;
@@ -276,8 +286,30 @@ async fn events_are_read_as_clients_read_them() {
         drop(stream);
         assert_eq!(reply.rest().await, End::Orderly);
         assert_eq!(messages(reply.text()), [result("1")], "{spelling:?}");
-        rig.stop().await;
+        let trail = rig.stop().await;
+        let reasons: Vec<&str> = trail.refusals().into_iter().map(crate::trail::reason).collect();
+        assert_eq!(reasons, ["server.outside-session"], "{spelling:?}");
     }
+}
+
+/// A client must not see anything between the status and the headers that a server made up.
+#[tokio::test]
+async fn what_a_server_says_beside_its_status_goes_nowhere() {
+    let mut bytes = sized("");
+    bytes.splice(13..15, *b"Evil x-evil: 1");
+    let (rig, _serving) = by_hand(vec![bytes]).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let ask = modern_call("1", "echo").token(&rig.token("alice"));
+    let mut text = format!("POST /mcp HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", rig.address);
+    for (name, value) in &ask.headers {
+        text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n", ask.body.len()));
+    stream.write_all(&[text.as_bytes(), &ask.body].concat()).await.unwrap();
+    let mut answer = String::new();
+    crate::within("an answer", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    rig.stop().await;
 }
 
 #[tokio::test]

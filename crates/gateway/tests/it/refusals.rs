@@ -308,14 +308,26 @@ async fn other_paths_and_methods_are_answered_without_the_server() {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.bytes().await, "ok\n");
     for path in ["/", "/mcp/", "/MCP", "/healthz/x", "/mcp%20"] {
-        assert_eq!(at(Method::POST, path).send(rig.address).await.status, 404, "{path}");
+        let (status, message) = refused(at(Method::POST, path).send(rig.address).await).await;
+        assert_eq!(
+            (status, code(&message), reason(&message)),
+            (404, 40_420, "http.path"),
+            "{path}"
+        );
+        assert!(message["error"]["message"].as_str().unwrap().ends_with("endpoints here: /mcp"));
     }
     for method in [Method::PUT, Method::PATCH, Method::OPTIONS] {
         let reply = at(method.clone(), "/mcp").send(rig.address).await;
-        assert_eq!(reply.status, 405, "{method}");
         assert_eq!(reply.headers["allow"], "GET, POST, DELETE");
+        let (status, message) = refused(reply).await;
+        assert_eq!((status, code(&message)), (405, 40_500), "{method}");
     }
-    rig.stop().await;
+    let trail = rig.stop().await;
+    assert_eq!(trail.refusals().len(), 8);
+    for event in trail.refusals() {
+        assert!(event.resource.is_none(), "paths may hold anything: {event:#?}");
+        assert_eq!(event.actor.as_ref().unwrap().id, "anonymous");
+    }
     assert!(upstream.seen().is_empty());
 }
 
