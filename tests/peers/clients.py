@@ -5,17 +5,20 @@ Inspector's command line, and the official TypeScript client. Judges nothing.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from stage import Ended, Failed, Stage
+from stage import Ended, Failed, Stage, equal
 
 READ_SECONDS_MAX = 40.0
 """For an answer to a Python client."""
@@ -28,22 +31,62 @@ def bearer(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
-def http_client(token: str | None) -> httpx2.AsyncClient:
+@dataclass(frozen=True)
+class Tls:
+    """How an HTTP client speaks over TLS."""
+
+    roots: Path
+    """Whom it trusts."""
+    http: str
+    """What must be agreed on: `HTTP/1.1` or `HTTP/2`."""
+
+    def options(self) -> dict[str, Any]:
+        """For a client of `httpx2`."""
+        trusted = ssl.create_default_context(cafile=str(self.roots))
+        hooks = {"response": [self._check]}
+        return {"verify": trusted, "http2": self.http == "HTTP/2", "event_hooks": hooks}
+
+    async def _check(self, response: httpx2.Response) -> None:
+        equal(response.http_version, self.http, "HTTP that was agreed on")
+
+
+def http_client(token: str | None, tls: Tls | None = None) -> httpx2.AsyncClient:
     """An HTTP client that knows no proxies."""
-    return httpx2.AsyncClient(headers=bearer(token), timeout=READ_SECONDS_MAX, trust_env=False)
+    options = tls.options() if tls else {}
+    return httpx2.AsyncClient(
+        headers=bearer(token), timeout=READ_SECONDS_MAX, trust_env=False, **options
+    )
 
 
 @asynccontextmanager
 async def over_http(
-    url: str, token: str | None, *, mode: str = "auto", **callbacks: Any
+    url: str, token: str | None, *, tls: Tls | None = None, mode: str = "auto", **callbacks: Any
 ) -> AsyncIterator[Client]:
     """The Python client over Streamable HTTP."""
-    async with http_client(token) as http:
+    async with http_client(token, tls) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(
             transport, mode=mode, read_timeout_seconds=READ_SECONDS_MAX, **callbacks
         ) as client:
             yield client
+
+
+@asynccontextmanager
+async def over_sse(
+    url: str, token: str | None, *, tls: Tls | None = None, **callbacks: Any
+) -> AsyncIterator[Client]:
+    """The Python client over HTTP+SSE (2024-11-05)."""
+
+    def factory(**_: Any) -> httpx2.AsyncClient:
+        return http_client(token, tls)
+
+    async with Client(
+        sse_client(url, httpx_client_factory=factory),
+        mode="legacy",
+        read_timeout_seconds=READ_SECONDS_MAX,
+        **callbacks,
+    ) as client:
+        yield client
 
 
 @asynccontextmanager

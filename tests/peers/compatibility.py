@@ -5,6 +5,7 @@ out is held against `docs/compatibility.md`, or written there.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import difflib
 import json
 import re
@@ -14,10 +15,11 @@ from pathlib import Path
 import gateway
 import servers
 import trail
+from certificates import Authority
 from gateway import Gateway
-from matrix import CALLERS, LOCAL_CALLERS, Aim, Caller
+from matrix import CALLERS, LOCAL_CALLERS, SECURE_CALLERS, Aim, Caller
 from servers import Server
-from stage import Stage, check
+from stage import Stage, check, equal
 
 CLIENTS_AT_ONCE = 3
 
@@ -25,6 +27,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "compatibility.md"
 
 PYPI = ["fastmcp", "mcp", *(f"mcp-server-{name}" for name in ("fetch", "git", "sqlite", "time"))]
+PYPI += ["postgres-mcp"]
 
 Aiming = Callable[[Caller, Server], Aim]
 
@@ -36,37 +39,94 @@ async def compatibility_http(stage: Stage) -> None:
     """Every client calls a tool of every server over HTTP, behind one gateway."""
     async with servers.all_of(stage) as all_servers:
         problems: list[str] = []
-        cells = await _over_http(stage, all_servers, problems)
+        front = await Gateway.make_for(stage, all_servers)
+        cells = await _over_http(stage, front, CALLERS, all_servers, problems)
         check(not problems, "\n  ".join(problems))
         _publish(stage, "over-http", _table(all_servers, CALLERS, cells))
         _publish(stage, "versions", _versions())
 
 
 async def compatibility_local(stage: Stage) -> None:
-    """Clients call a tool of every local server, which they start themselves, wrapped."""
+    """Clients that start their servers themselves call a tool of every one, local or over Streamable HTTP,
+    wrapped.
+    """
     async with servers.all_of(stage) as all_servers:
         problems: list[str] = []
-        local = [server for server in all_servers if server.command]
-        cells = await _wrapped(stage, local, problems)
+        wrapped = [server for server in all_servers if server.transport != "HTTP+SSE"]
+        cells = await _wrapped(stage, wrapped, problems)
         check(not problems, "\n  ".join(problems))
-        _publish(stage, "local", _table(local, LOCAL_CALLERS, cells))
+        _publish(stage, "local", _table(wrapped, LOCAL_CALLERS, cells))
 
 
-async def _over_http(stage: Stage, all_servers: list[Server], problems: list[str]) -> Cells:
-    """All servers behind one gateway; each client has a token of its own."""
-    front = await Gateway.make_for(stage, all_servers)
+async def compatibility_together(stage: Stage) -> None:
+    """Every client calls tools of several servers at the endpoint of all; what it speaks there is what all
+    of them speak.
+    """
+    problems: list[str] = []
+    lines = []
+    newer = [await servers.python_sdk(stage), await servers.fixture_http(stage)]
+    newer += [(await servers.typescript_sdk(stage))[0], servers.fixture_stdio(stage)]
+    older = [await servers.everything_http(stage), await servers.python_sdk_sse(stage)]
+    # The endpoint of all has no HTTP+SSE.
+    callers = [caller for caller in CALLERS if caller.path == "mcp"]
+    for name, members in (("of 2026-07-28", newer), ("of both eras", [*older, *newer[2:]])):
+        is_modern = all(server.is_modern for server in members)
+        members = [dataclasses.replace(server, is_modern=is_modern) for server in members]
+        front = await Gateway.make_for(stage, members, folder=name.replace(" ", "-"))
+        # How busy this machine is must not decide who is there.
+        front.add_to_config("\n[limits]\nmember_timeout_ms = 60000\n")
+        cells = await _over_http(stage, front, callers, members, problems, together=True)
+        lines += _table(members, callers, cells, name).splitlines()[0 if not lines else 2 :]
+    check(not problems, "\n  ".join(problems))
+    _publish(stage, "together", "\n".join(lines))
+
+
+async def compatibility_tls(stage: Stage) -> None:
+    """Every client calls servers that ask for a certificate, over TLS on both sides of the gateway."""
+    authority = Authority(stage.directory / "authority")
+    typescript_sdk, program = await servers.typescript_sdk(stage, authority)
+    some = [
+        await servers.python_sdk(stage, authority),
+        await servers.python_sdk_sse(stage, authority),
+        typescript_sdk,
+    ]
+    front = await Gateway.make_for(stage, some)
+    front.secure(authority)
+    # For those that are programs of their own; the others are told each by itself.
+    stage.environment["NODE_EXTRA_CA_CERTS"] = str(authority.roots)
+    problems: list[str] = []
+    cells = await _over_http(stage, front, SECURE_CALLERS, some, problems)
+    check(not problems, "\n  ".join(problems))
+    spoken = {line for line in program.output().splitlines() if line.startswith("HTTP/")}
+    equal(spoken, {"HTTP/2.0"}, "HTTP that came to a server that speaks both versions")
+    _publish(stage, "tls", _table(some, SECURE_CALLERS, cells))
+
+
+async def _over_http(
+    stage: Stage,
+    front: Gateway,
+    callers: list[Caller],
+    some: list[Server],
+    problems: list[str],
+    *,
+    together: bool = False,
+) -> Cells:
+    """All servers behind one gateway, each by itself or together; each client has a token of its own."""
     await front.start()
 
     def aim(caller: Caller, server: Server) -> Aim:
-        url = f"http://127.0.0.1:{front.port}/s/{server.name}/mcp"
-        return Aim(server, url=url, token=front.token(caller.name))
+        where = "" if together else f"/s/{server.name}"
+        url = f"{front.origin}{where}/{caller.path}"
+        prefix = f"{server.name}__" if together else ""
+        token = front.token(caller.name)
+        return Aim(server, url=url, token=token, roots=front.roots, prefix=prefix)
 
-    await _call_all(stage, CALLERS, all_servers, aim, problems)
+    await _call_all(stage, callers, some, aim, problems)
     await front.stop()
     await gateway.verify(stage, front.log, front.directory / "keys" / "log.key.pub")
     records = await trail.read(stage, front.log)
     cells: Cells = {}
-    for server, caller in _pairs(CALLERS, all_servers):
+    for server, caller in _pairs(callers, some):
         mine = [
             record
             for record in _tool_calls(records, server)
@@ -76,19 +136,20 @@ async def _over_http(stage: Stage, all_servers: list[Server], problems: list[str
     return cells
 
 
-async def _wrapped(stage: Stage, local: list[Server], problems: list[str]) -> Cells:
+async def _wrapped(stage: Stage, some: list[Server], problems: list[str]) -> Cells:
     """A `countersign wrap` and a log for each pair, as each client starts it."""
 
     def data(caller: Caller, server: Server) -> Path:
         return stage.directory / "wrap" / f"{caller.name}-{server.name}"
 
     def aim(caller: Caller, server: Server) -> Aim:
-        options = ["--name", server.name, "--data", str(data(caller, server)), "--"]
-        return Aim(server, command=(str(stage.binary), "wrap", *options, *server.command))
+        options = ["--name", server.name, "--data", str(data(caller, server))]
+        how = ["--url", server.url] if server.url else ["--", *server.command]
+        return Aim(server, command=(str(stage.binary), "wrap", *options, *how))
 
-    await _call_all(stage, LOCAL_CALLERS, local, aim, problems)
+    await _call_all(stage, LOCAL_CALLERS, some, aim, problems)
     cells: Cells = {}
-    for server, caller in _pairs(LOCAL_CALLERS, local):
+    for server, caller in _pairs(LOCAL_CALLERS, some):
         folder = data(caller, server)
         await gateway.verify(stage, folder / "log", folder / "keys" / "log.key.pub")
         mine = _tool_calls(await trail.read(stage, folder / "log"), server)
@@ -148,10 +209,13 @@ def _publish(stage: Stage, part: str, text: str) -> None:
     check(committed == text, "\n".join([*diff, f"{how} writes {PAGE.name} anew"]))
 
 
-def _table(some: list[Server], callers: list[Caller], cells: Cells) -> str:
-    head = ["server", "transport", *(caller.title for caller in callers)]
+def _table(
+    some: list[Server], callers: list[Caller], cells: Cells, together: str | None = None
+) -> str:
+    first = [] if together is None else [together]
+    head = ["servers"] * len(first) + ["server", "transport", *(c.title for c in callers)]
     rows = [
-        [server.title, server.transport]
+        [*first, server.title, server.transport]
         + [cells.get((server.name, caller.name), "–") for caller in callers]
         for server in some
     ]
@@ -161,7 +225,8 @@ def _table(some: list[Server], callers: list[Caller], cells: Cells) -> str:
 
 def _versions() -> str:
     npm = json.loads((HERE / "package.json").read_text())["dependencies"]
-    pypi = (HERE / "requirements.txt").read_text() + (HERE / "sqlite/requirements.txt").read_text()
+    files = ["requirements.txt", "sqlite/requirements.txt", "postgres/server.txt"]
+    pypi = "".join((HERE / file).read_text() for file in files)
     crates = (HERE / "fixture" / "Cargo.toml").read_text()
     lines = [f"- npm `{name}` {version}" for name, version in sorted(npm.items())]
     for name in PYPI:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,7 +43,8 @@ async def running(stage: Stage) -> AsyncIterator[str]:
         try:
             yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
         finally:
-            program.stop()
+            # Asked in the usual way it would wait for clients that stay connected.
+            program.stop(signal.SIGINT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

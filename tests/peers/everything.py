@@ -38,20 +38,22 @@ def command(stage: Stage) -> list[str]:
     return [stage.node, stage.package("server-everything/dist/index.js"), "stdio"]
 
 
-async def start(stage: Stage) -> tuple[Program, str]:
-    """The server over HTTP; returns its address as well."""
+async def start(stage: Stage, transport: str = "streamableHttp") -> tuple[Program, str]:
+    """The server over HTTP, by one of its transports: `streamableHttp` or `sse`. Returns its address as
+    well.
+    """
     port = stage.free_port()
     program = stage.start(
-        "server-everything",
+        f"server-everything-{transport}",
         stage.node,
         "--require",
         str(LOOPBACK),
         stage.package("server-everything/dist/index.js"),
-        "streamableHttp",
+        transport,
         PORT=str(port),
     )
     await stage.listening(program, port)
-    return program, f"http://127.0.0.1:{port}/mcp"
+    return program, f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}"
 
 
 @dataclass

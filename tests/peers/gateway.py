@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tokens
 import trail
+from certificates import Authority
 from servers import Server
 from stage import Failed, Program, Stage, check, equal
 
@@ -40,19 +41,31 @@ class Gateway:
         self.stage = stage
         self.directory = directory
         self.port = port
-        self.url = f"http://127.0.0.1:{port}/mcp"
+        self.origin = f"http://127.0.0.1:{port}"
+        self.roots: Path | None = None
+        """The authority that vouches for it, where it speaks TLS."""
         self.key = key
         """The development key that `init` made."""
         self.log = directory / "log"
         self.issuer = tokens.Issuer()
         self.program: Program | None = None
 
+    @property
+    def url(self) -> str:
+        """The endpoint of its server, or of all of them."""
+        return f"{self.origin}/mcp"
+
     @classmethod
     async def make(
-        cls, stage: Stage, *, url: str | None = None, command: Sequence[str] = ()
+        cls,
+        stage: Stage,
+        *,
+        url: str | None = None,
+        command: Sequence[str] = (),
+        folder: str = "gateway",
     ) -> Gateway:
         """Makes one as an operator would: `init`, then a port, a trust provider and policies."""
-        directory = stage.directory / "gateway"
+        directory = stage.directory / folder
         arguments = ["init", str(directory), "--name", "gateway-1", "--server", SERVER]
         arguments += ["--url", url] if url else ["--", *command]
         ended = await stage.run(str(stage.binary), *arguments)
@@ -75,14 +88,16 @@ jwks_file = "keys/jwks.json"
         return gateway
 
     @classmethod
-    async def make_for(cls, stage: Stage, all_servers: Sequence[Server]) -> Gateway:
+    async def make_for(
+        cls, stage: Stage, all_servers: Sequence[Server], folder: str = "gateway"
+    ) -> Gateway:
         """As `make`, in front of several servers, each at `/s/NAME/mcp`."""
-        gateway = await cls.make(stage, url="http://127.0.0.1:1/mcp")
+        gateway = await cls.make(stage, url="http://127.0.0.1:1/mcp", folder=folder)
         tables = ""
         for server in all_servers:
             how = ("url", server.url) if server.url else ("command", list(server.command))
             tables += f"[[server]]\nname = {json.dumps(server.name)}\n"
-            tables += f"{how[0]} = {json.dumps(how[1])}\n"
+            tables += f"{how[0]} = {json.dumps(how[1])}\n{server.settings}"
         gateway.edit(f'[server]\nname = "{SERVER}"\nurl = "http://127.0.0.1:1/mcp"\n', tables)
         return gateway
 
@@ -111,6 +126,16 @@ jwks_file = "keys/jwks.json"
         """Adds policies."""
         with (self.directory / "policy" / "main.cedar").open("a") as file:
             file.write(text)
+
+    def secure(self, authority: Authority) -> None:
+        """Has it speak TLS, with a certificate of this authority."""
+        pair = authority.server("gateway-1")
+        files = f'certificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
+        self.add_to_config(f"\n[gateway.tls]\n{files}")
+        # The audience of tokens.
+        self.edit(f"{self.origin}/mcp", f"https://127.0.0.1:{self.port}/mcp")
+        self.origin = f"https://127.0.0.1:{self.port}"
+        self.roots = authority.roots
 
     async def start(self) -> None:
         """Starts it; returns when it listens."""

@@ -1,5 +1,6 @@
 """The clients of the matrix: official and other clients, each calling one tool of each of many servers,
-over HTTP or as local programs. Knows no gateway: it is told addresses and commands.
+over either HTTP transport, over TLS, or as local programs. Knows no gateway: it is told addresses and
+commands.
 """
 
 from __future__ import annotations
@@ -7,14 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fastmcp
+import httpx2
 import mcp.client.session
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from mcp import Client
 
 import clients
+import fixture
 from servers import Server
 from stage import Stage
 
@@ -38,7 +42,20 @@ class Aim:
     server: Server
     url: str = ""
     token: str = ""
+    roots: Path | None = None
+    """The authorities that count, where the address is one of `https`."""
+    prefix: str = ""
+    """What the tool's name begins with there."""
     command: tuple[str, ...] = ()
+
+    @property
+    def tool(self) -> str:
+        """The tool by its name there."""
+        return self.prefix + self.server.tool
+
+    def tls(self, http: str) -> clients.Tls | None:
+        """For Python clients that speak this version of HTTP."""
+        return clients.Tls(self.roots, http) if self.roots else None
 
 
 Calls = Callable[[Stage, list[Aim]], Awaitable[list[str]]]
@@ -55,6 +72,8 @@ class Caller:
     calls: Calls
     only_modern: bool = False
     """Whether it speaks 2026-07-28 and nothing else."""
+    path: str = "mcp"
+    """The end of the address that it asks for: `mcp`, or `sse` for HTTP+SSE."""
 
     def reaches(self, server: Server) -> bool:
         """Whether both have a revision in common."""
@@ -76,23 +95,28 @@ def one_by_one(call: Callable[[Stage, Aim], Awaitable[str]]) -> Calls:
     return calls
 
 
-def python(mode: str) -> Calls:
+def python(mode: str, http: str = "HTTP/1.1") -> Calls:
     """The official Python client."""
 
     async def call(stage: Stage, aim: Aim) -> str:
         if aim.command:
             connection = clients.over_stdio(stage, list(aim.command), mode=mode)
         else:
-            connection = clients.over_http(aim.url, aim.token, mode=mode)
+            connection = clients.over_http(aim.url, aim.token, tls=aim.tls(http), mode=mode)
         async with connection as client:
-            return await _listed_and_called(client, aim.server)
+            return await _listed_and_called(client, aim)
 
     return one_by_one(call)
 
 
-async def _listed_and_called(client: Client | fastmcp.Client[Any], server: Server) -> str:
+async def _python_sse(_stage: Stage, aim: Aim) -> str:
+    async with clients.over_sse(aim.url, aim.token, tls=aim.tls("HTTP/1.1")) as client:
+        return await _listed_and_called(client, aim)
+
+
+async def _listed_and_called(client: Client | fastmcp.Client[Any], aim: Aim) -> str:
     await client.list_tools()
-    result = await client.call_tool(server.tool, server.arguments)
+    result = await client.call_tool(aim.tool, aim.server.arguments)
     return "\n".join(getattr(part, "text", "") for part in result.content)
 
 
@@ -107,9 +131,13 @@ async def _fastmcp(stage: Stage, aim: Aim) -> str:
             log_file=stage.directory / "client.log",
         )
     else:
-        transport = StreamableHttpTransport(aim.url, headers=clients.bearer(aim.token))
+
+        def factory(**_: Any) -> httpx2.AsyncClient:
+            return clients.http_client(aim.token, aim.tls("HTTP/1.1"))
+
+        transport = StreamableHttpTransport(aim.url, httpx_client_factory=factory)
     async with fastmcp.Client(transport, timeout=clients.READ_SECONDS_MAX) as client:
-        return await _listed_and_called(client, aim.server)
+        return await _listed_and_called(client, aim)
 
 
 def inspector(era: str) -> Calls:
@@ -123,7 +151,7 @@ def inspector(era: str) -> Calls:
         ]
         options = ["--protocol-era", era, "--connect-timeout", CONNECT_MS_MAX]
         options += ["--method", "tools/call"]
-        options += ["--tool-name", aim.server.tool, *given]
+        options += ["--tool-name", aim.tool, *given]
         target = list(aim.command) or [aim.url]
         if not aim.command:
             options += ["--header", f"Authorization: Bearer {aim.token}"]
@@ -137,18 +165,31 @@ def _word(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def typescript(mode: str) -> Calls:
+def typescript(mode: str, http: str = "http/1.1") -> Calls:
     """The official TypeScript client, one program for all servers."""
+
+    def command(stage: Stage) -> list[str]:
+        return [stage.node, str(clients.TYPESCRIPT.with_name("each.cjs")), mode, http]
+
+    return all_at_once(command)
+
+
+def _rust(stage: Stage) -> list[str]:
+    """The official Rust client, one program for all servers."""
+    return [fixture.client(stage)]
+
+
+def all_at_once(command: Callable[[Stage], list[str]]) -> Calls:
+    """A program that is given all servers at once."""
 
     async def calls(stage: Stage, aims: list[Aim]) -> list[str]:
         targets = [
-            {"tool": aim.server.tool, "arguments": aim.server.arguments}
+            {"tool": aim.tool, "arguments": aim.server.arguments, "revision": _known(aim.server)}
             | ({"command": aim.command} if aim.command else {"url": aim.url, "token": aim.token})
             for aim in aims
         ]
-        program = str(clients.TYPESCRIPT.with_name("each.cjs"))
         ended = await stage.run(
-            stage.node, program, mode, json.dumps(targets), seconds_max=ALL_SECONDS_MAX
+            *command(stage), json.dumps(targets), seconds_max=ALL_SECONDS_MAX
         )
         if ended.status != 0:
             return [ended.errors] * len(aims)
@@ -157,18 +198,37 @@ def typescript(mode: str) -> Calls:
     return calls
 
 
+def _known(server: Server) -> str | None:
+    """What a client is told that would not wait long enough for a server to start."""
+    if server.url is not None:
+        return None
+    return "modern" if server.is_modern else "legacy"
+
+
 CALLERS = [
     Caller("python", "Python `mcp`", python("auto")),
     Caller("python-legacy", "Python `mcp`, sessions", python("legacy")),
+    Caller("python-sse", "Python `mcp`, HTTP+SSE", one_by_one(_python_sse), path="sse"),
     Caller("typescript", "TypeScript", typescript("legacy")),
     Caller("typescript-auto", "TypeScript, auto", typescript("auto")),
+    Caller("typescript-sse", "TypeScript, HTTP+SSE", typescript("legacy"), path="sse"),
+    Caller("rust", "Rust `rmcp`", all_at_once(_rust)),
     Caller("inspector", "Inspector", inspector("legacy")),
     Caller("inspector-modern", "Inspector, modern", inspector("modern"), only_modern=True),
     Caller("fastmcp", "FastMCP", one_by_one(_fastmcp)),
 ]
-"""Every client; `auto` ones ask for 2026-07-28 first, as do Python's and FastMCP's by themselves."""
+"""Every client; `auto` ones ask for 2026-07-28 first, as do Python's, Rust's and FastMCP's by themselves."""
 
 LOCAL_CALLERS = [
-    caller for caller in CALLERS if caller.name in {"python", "typescript", "inspector", "fastmcp"}
+    caller
+    for caller in CALLERS
+    if caller.name in {"python", "typescript", "rust", "inspector", "fastmcp"}
 ]
 """Those that start local servers, each with its usual revision first."""
+
+SECURE_CALLERS = [
+    *(caller for caller in CALLERS if caller.name != "rust"),
+    Caller("python-h2", "Python `mcp`, HTTP/2", python("auto", http="HTTP/2")),
+    Caller("typescript-h2", "TypeScript, auto, HTTP/2", typescript("auto", http="h2")),
+]
+"""Those that speak TLS here. The Rust client is built without it."""

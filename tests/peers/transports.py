@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
-
-from mcp import Client
-from mcp.client.sse import sse_client
 
 import clients
 import everything
@@ -19,33 +13,15 @@ from over_http import SESSION
 from stage import Stage, equal
 
 
-@asynccontextmanager
-async def _over_sse(gateway: Gateway, **callbacks: Any) -> AsyncIterator[Client]:
+def _over_sse(gateway: Gateway) -> everything.Connect:
     """The Python client over HTTP+SSE (2024-11-05)."""
     url = f"http://127.0.0.1:{gateway.port}/sse"
-    async with Client(
-        sse_client(url, headers=clients.bearer(gateway.token())),
-        mode="legacy",
-        read_timeout_seconds=clients.READ_SECONDS_MAX,
-        **callbacks,
-    ) as client:
-        yield client
+    return partial(clients.over_sse, url, gateway.token())
 
 
 async def _sse_server(stage: Stage) -> Gateway:
     """A gateway in front of a server of HTTP+SSE."""
-    port = stage.free_port()
-    program = stage.start(
-        "server-everything",
-        stage.node,
-        "--require",
-        str(everything.LOOPBACK),
-        stage.package("server-everything/dist/index.js"),
-        "sse",
-        PORT=str(port),
-    )
-    await stage.listening(program, port)
-    url = f"http://127.0.0.1:{port}/sse"
+    _, url = await everything.start(stage, transport="sse")
     gateway = await Gateway.make(stage, url=url)
     gateway.edit(f'url = "{url}"', f'url = "{url}"\ntransport = "sse"')
     await gateway.start()
@@ -56,14 +32,14 @@ async def transport_sse_to_http(stage: Stage) -> None:
     """A client of HTTP+SSE uses everything of a server of Streamable HTTP."""
     _, url = await everything.start(stage)
     gateway = await Gateway.started(stage, url=url)
-    await everything.tour(partial(_over_sse, gateway))
+    await everything.tour(_over_sse(gateway))
     await gateway.expect((SESSION + everything.TOUR).format(who="issuer/agent"))
 
 
 async def transport_sse_to_stdio(stage: Stage) -> None:
     """A client of HTTP+SSE uses everything of a local program."""
     gateway = await Gateway.started(stage, command=everything.command(stage))
-    await everything.tour(partial(_over_sse, gateway))
+    await everything.tour(_over_sse(gateway))
     await gateway.expect((SESSION + everything.TOUR).format(who="issuer/agent"))
 
 
@@ -79,7 +55,7 @@ async def transport_http_to_sse(stage: Stage) -> None:
 async def transport_sse_to_sse(stage: Stage) -> None:
     """Both sides speak HTTP+SSE."""
     gateway = await _sse_server(stage)
-    await everything.tour(partial(_over_sse, gateway))
+    await everything.tour(_over_sse(gateway))
     await gateway.expect((SESSION + everything.TOUR).format(who="issuer/agent"))
 
 
