@@ -373,6 +373,7 @@ impl Checker<'_> {
             idle_timeout: ms(limits.idle_timeout_ms, base.idle_timeout),
             head_timeout: ms(limits.head_timeout_ms, base.head_timeout),
             body_timeout: ms(limits.body_timeout_ms, base.body_timeout),
+            write_timeout: ms(limits.write_timeout_ms, base.write_timeout),
             reply_timeout: ms(limits.reply_timeout_ms, base.reply_timeout),
             member_timeout: ms(limits.member_timeout_ms, base.member_timeout),
             connect_timeout: ms(limits.connect_timeout_ms, base.connect_timeout),

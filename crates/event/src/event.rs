@@ -321,6 +321,14 @@ impl Event {
         Self { session: Some(session), ..Self::bare(stamp, Kind::SessionEnded) }
     }
 
+    /// The state of a task, which a server told by itself; `chain` is that of the task, or of the call in whose
+    /// exchange it was told.
+    #[must_use]
+    pub fn task_reported(stamp: Stamp, chain: Chain, details: BTreeMap<String, String>) -> Self {
+        let Chain { follows, root } = chain;
+        Self { details, follows, root, ..Self::bare(stamp, Kind::TaskReported) }
+    }
+
     /// Something that happened to the gateway itself; `details` keys must be ASCII.
     #[must_use]
     pub fn notice(stamp: Stamp, kind: Kind, details: BTreeMap<String, String>) -> Self {

@@ -83,11 +83,14 @@ pub enum Kind {
     /// A session ended: the last event of its sequence.
     #[serde(rename = "session.ended")]
     SessionEnded,
+    /// A server told the state of a task by itself.
+    #[serde(rename = "task.reported")]
+    TaskReported,
 }
 
 impl Kind {
     /// Every kind, in the order of the words.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::CallAnswered,
         Self::CallAsked,
         Self::CallInDoubt,
@@ -114,6 +117,7 @@ impl Kind {
         Self::PolicyChanged,
         Self::PolicyRejected,
         Self::SessionEnded,
+        Self::TaskReported,
     ];
 
     /// The word used in events, searches and on screen.
@@ -146,6 +150,7 @@ impl Kind {
             Self::PolicyChanged => "policy.changed",
             Self::PolicyRejected => "policy.rejected",
             Self::SessionEnded => "session.ended",
+            Self::TaskReported => "task.reported",
         }
     }
 }

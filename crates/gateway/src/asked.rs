@@ -10,6 +10,7 @@ use crate::session::Owner;
 use audit::Receipt;
 use event::{Actor, CallId, Chain, Outcome, Payload, Status, TaskState, Transport};
 use policy::Permit;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +71,8 @@ pub(crate) struct Ending {
     pub(crate) task: Option<TaskState>,
     /// Digests of the handles that the answer gives out.
     pub(crate) handles: Vec<String>,
+    /// The client was there and did not take its answer.
+    pub(crate) stalled: bool,
 }
 
 impl Ending {
@@ -85,7 +88,14 @@ impl Ending {
             session: None,
             task: None,
             handles: Vec::new(),
+            stalled: false,
         }
+    }
+
+    /// Facts for the record that have no field of their own.
+    pub(crate) fn details(&self) -> BTreeMap<String, String> {
+        let stalled = self.stalled.then(|| ("client".to_owned(), "stalled".to_owned()));
+        stalled.into_iter().collect()
     }
 }
 

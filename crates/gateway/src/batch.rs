@@ -113,7 +113,8 @@ impl Backend {
             drop(pieces);
             while running.join_next().await.is_some() {}
         };
-        let gathered = gather(call, queue, client);
+        let patience = self.pipeline.limits.write_timeout;
+        let gathered = gather(call, queue, client, patience);
         tokio::pin!(gathered);
         // A client that goes away ends what is still carried.
         tokio::select! {
@@ -175,7 +176,12 @@ fn messages_in(
 
 /// Gathers until everything has come, or an answer turns out to be a stream. Returns early
 /// when the client is gone.
-async fn gather(call: CallId, mut pieces: mpsc::Receiver<Piece>, mut client: ClientEnd) {
+async fn gather(
+    call: CallId,
+    mut pieces: mpsc::Receiver<Piece>,
+    mut client: ClientEnd,
+    patience: Duration,
+) {
     let mut wholes = Vec::new();
     loop {
         let next = tokio::select! {
@@ -187,7 +193,7 @@ async fn gather(call: CallId, mut pieces: mpsc::Receiver<Piece>, mut client: Cli
             Some(Piece::Whole(whole)) => wholes.push(whole),
             Some(piece) => {
                 let Ok(stream) = client.stream(event_stream_head()) else { return };
-                return gather_stream(wholes, piece, pieces, stream).await;
+                return gather_stream(wholes, piece, pieces, (stream, patience)).await;
             }
             None => break,
         }
@@ -200,7 +206,7 @@ async fn gather_stream(
     wholes: Vec<Whole>,
     first: Piece,
     mut pieces: mpsc::Receiver<Piece>,
-    stream: ClientStream,
+    (stream, patience): (ClientStream, Duration),
 ) {
     let mut ready: Vec<Piece> = wholes.into_iter().map(Piece::Whole).collect();
     ready.push(first);
@@ -212,7 +218,7 @@ async fn gather_stream(
             None => {
                 let next = tokio::select! {
                     biased;
-                    () = stream.gone() => return,
+                    _ = stream.gone() => return,
                     next = pieces.recv() => next,
                 };
                 match next {
@@ -230,13 +236,13 @@ async fn gather_stream(
             }
         };
         for chunk in chunks {
-            if stream.send(chunk).await.is_err() {
+            if stream.send(chunk, patience).await.is_err() {
                 return;
             }
         }
     }
     if is_cut {
-        stream.cut().await;
+        stream.cut();
     }
 }
 

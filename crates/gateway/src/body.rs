@@ -4,6 +4,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -17,6 +19,13 @@ pub(crate) enum ReplyBody {
     Whole(Option<Bytes>),
     /// Chunks follow; an `Err` breaks the connection, so that a cut stream never looks complete.
     Chunks(mpsc::Receiver<Result<Bytes, Cut>>),
+    /// The same; when `cut` is set, their end is a break.
+    Carried {
+        /// What comes.
+        chunks: mpsc::Receiver<Bytes>,
+        /// Set before the last sender is dropped. There may be no room for an `Err` in the queue.
+        cut: Arc<AtomicBool>,
+    },
 }
 
 /// The answer was cut short on purpose or by a failure upstream.
@@ -53,6 +62,11 @@ impl Body for ReplyBody {
             Self::Chunks(chunks) => {
                 chunks.poll_recv(cx).map(|next| next.map(|chunk| chunk.map(Frame::data)))
             }
+            Self::Carried { chunks, cut } => chunks.poll_recv(cx).map(|next| match next {
+                Some(chunk) => Some(Ok(Frame::data(chunk))),
+                // Once: what is broken has an end.
+                None => cut.swap(false, Ordering::AcqRel).then_some(Err(Cut)),
+            }),
         }
     }
 
@@ -65,7 +79,7 @@ impl Body for ReplyBody {
             Self::Whole(bytes) => SizeHint::with_exact(
                 bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
             ),
-            Self::Chunks(_) => SizeHint::default(),
+            Self::Chunks(_) | Self::Carried { .. } => SizeHint::default(),
         }
     }
 }

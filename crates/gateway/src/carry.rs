@@ -66,6 +66,7 @@ impl Backend {
             stop,
             progress: Progress::default(),
             withheld: Withheld::default(),
+            reported: None,
         };
         match &*self.upstream {
             Upstream::Http(http) => {

@@ -48,6 +48,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time for a client to send the body of a request.
     pub body_timeout: Duration,
+    /// Time for a client to take more of what is sent to it; one that does not is taken to be gone.
+    pub write_timeout: Duration,
     /// Time for the upstream server to begin its answer.
     pub reply_timeout: Duration,
     /// Time for one of several servers to answer what all of them are asked; without it the others'
@@ -110,6 +112,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             reply_timeout: Duration::from_secs(300),
             member_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),

@@ -5,6 +5,7 @@ use crate::asked::Origin;
 use crate::body::{Cut, ReplyBody};
 use crate::gateway::Gateway;
 use crate::listener;
+use crate::stall::Watchful;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,7 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -45,7 +46,9 @@ pub(crate) async fn serve<I>(
 {
     let hard_stop = gateway.stops.hard.clone();
     let limits = gateway.limits.clone();
-    let open = Arc::new(Open::new(limits.streams_max));
+    let stalled = Arc::new(AtomicBool::new(false));
+    let io = Watchful::new(io, limits.write_timeout, Arc::clone(&stalled));
+    let open = Arc::new(Open::new(limits.streams_max, stalled));
     let served = Arc::clone(&open);
     let service = service_fn(move |request| {
         let (gateway, origin, open) = (Arc::clone(&gateway), origin.clone(), Arc::clone(&served));
@@ -114,15 +117,17 @@ struct Open {
     /// Exchanges in progress, which outlive a request that its client resets: without this bound, one
     /// connection could start any number by opening and resetting streams (CVE-2023-44487).
     exchanges: Arc<Semaphore>,
+    /// Whether it was closed because nobody reads from it.
+    stalled: Arc<AtomicBool>,
 }
 
 impl Open {
-    fn new(streams_max: usize) -> Self {
+    fn new(streams_max: usize, stalled: Arc<AtomicBool>) -> Self {
         let requests = TaskTracker::new();
         // Only a closed tracker says when it is empty; it takes new tokens all the same.
         requests.close();
         let exchanges = Arc::new(Semaphore::new(streams_max));
-        Self { requests, count: AtomicU64::new(0), exchanges }
+        Self { requests, count: AtomicU64::new(0), exchanges, stalled }
     }
 
     async fn answer(
@@ -135,7 +140,10 @@ impl Open {
         self.count.fetch_add(1, Ordering::Relaxed);
         let response = match self.slot().await {
             _ if HEADERS_MAX < request.headers().len() => too_many_headers(),
-            Some(slot) => listener::answer(gateway, request, origin, slot).await,
+            Some(slot) => {
+                let stalled = Arc::clone(&self.stalled);
+                listener::answer(gateway, request, origin, (slot, stalled)).await
+            }
             None => crate::backend::stopping(),
         };
         response.map(|body| Answer { body, _open: open })

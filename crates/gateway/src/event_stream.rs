@@ -19,6 +19,7 @@ use event::{Actor, Transport};
 use http::{Response, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +77,8 @@ impl Backend {
         if let Ok(stream) = client.stream(event_stream_head()) {
             let id = id.to_str().unwrap_or_default();
             let first = format!("event: endpoint\ndata: {endpoint}?sessionId={id}\n\n");
-            speak(stream, first.into(), queue, &self.stops.soft).await;
+            let patience = self.pipeline.limits.write_timeout;
+            speak(stream, first.into(), queue, (&self.stops.soft, patience)).await;
         }
         self.streams.lock().remove(&digest);
         delegate.close().await;
@@ -156,20 +158,20 @@ impl Backend {
     }
 }
 
-/// Writes what the client is to hear until it goes away or the gateway stops. A client that is slow to
-/// read is waited for, and so do its answers.
+/// Writes what the client is to hear until it goes away, takes nothing for longer than `patience`, or the
+/// gateway stops. A client that is slow to read is waited for until then, and so do its answers.
 async fn speak(
     stream: ClientStream,
     first: Bytes,
     mut queue: mpsc::Receiver<Bytes>,
-    stop: &CancellationToken,
+    (stop, patience): (&CancellationToken, Duration),
 ) {
     let mut next = first;
     loop {
         let sent = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            sent = stream.send(next) => sent,
+            sent = stream.send(next, patience) => sent,
         };
         if sent.is_err() {
             return;
@@ -177,7 +179,7 @@ async fn speak(
         let message = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = stream.gone() => return,
+            _ = stream.gone() => return,
             message = queue.recv() => message,
         };
         let Some(message) = message else { return };

@@ -6,6 +6,7 @@ use crate::asked::{Asked, Ending};
 use crate::call::Call;
 use crate::pipeline::{Pipeline, length};
 use crate::relay::unreadable;
+use crate::reported::{Reported, Told};
 use crate::session::Session;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
@@ -49,6 +50,8 @@ pub(crate) enum End {
     Complete,
     /// The client went away.
     Gone,
+    /// The client is there and does not take what is sent to it.
+    Stalled,
     /// The connection to the server broke.
     Broken,
     /// The answer exceeds a limit.
@@ -81,6 +84,8 @@ pub(crate) struct Exchange<'g> {
     pub(crate) stop: CancellationToken,
     pub(crate) progress: Progress,
     pub(crate) withheld: Withheld,
+    /// States of tasks that the server told by itself.
+    pub(crate) reported: Option<Box<Reported>>,
 }
 
 /// What has flowed back so far.
@@ -121,8 +126,21 @@ impl Exchange<'_> {
         match message {
             Message::Response(response) => self.judge_answer(response, raw).await,
             Message::Request(_) => Ok(self.judge_question(message, raw).await),
-            Message::Notification(_) => Ok(Pass::On),
+            Message::Notification(_) => {
+                if let Some(told) = Told::of(message, raw) {
+                    self.report(told);
+                }
+                Ok(Pass::On)
+            }
         }
+    }
+
+    /// The state of a task goes on record with the calls of that task, as far as they are known.
+    fn report(&mut self, told: Told) {
+        let chain = self.pipeline.handles.chain_of(&told.named(), &self.about.owner);
+        let mut reported = self.reported.take().unwrap_or_default();
+        reported.hear(told, chain, &self.scene());
+        self.reported = Some(reported);
     }
 
     /// A batch goes on as it is when all its messages may, else those that may.
@@ -274,6 +292,9 @@ impl Exchange<'_> {
     pub(crate) async fn finish(&mut self, end: End) {
         self.end_unopened_program().await;
         std::mem::take(&mut self.withheld).end(&self.scene());
+        if let Some(reported) = self.reported.take() {
+            reported.end(&self.scene());
+        }
         if self.is_kept_for_resumption(end) {
             return;
         }
@@ -287,6 +308,7 @@ impl Exchange<'_> {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
+            stalled: end == End::Stalled,
             ..Ending::new(status)
         };
         self.pipeline.ended(&asked, &ending).await;
@@ -303,7 +325,7 @@ impl Exchange<'_> {
     fn is_kept_for_resumption(&self, end: End) -> bool {
         let may_resume = self.progress.resumable
             && !self.call.is_listening()
-            && matches!(end, End::Complete | End::Gone | End::Broken);
+            && matches!(end, End::Complete | End::Gone | End::Stalled | End::Broken);
         match (&self.session, &self.call.id, &self.asked) {
             (Some(session), Some(id), Some(asked)) if may_resume => session.keep_open(id, asked),
             _ => false,
@@ -316,7 +338,7 @@ impl Exchange<'_> {
             End::Complete | End::Gone | End::Stopped if self.call.is_listening() => Status::Ok,
             End::Complete => Status::MalformedReply,
             End::Gone if self.call.is_modern() => Status::Cancelled,
-            End::Gone => Status::ClientGone,
+            End::Gone | End::Stalled => Status::ClientGone,
             End::Broken => Status::TransportFailure,
             End::TooLarge => Status::ReplyTooLarge,
             End::TimedOut => Status::TimedOut,

@@ -157,6 +157,11 @@ impl Handles {
         chain.map_or(Standing::None, Standing::Known)
     }
 
+    /// The calls that a handle of this owner goes on with, as far as they are remembered.
+    pub(crate) fn chain_of(&self, named: &Named, owner: &Owner) -> Option<Chain> {
+        self.lock().find(named, owner).ok()
+    }
+
     /// The call that names handles is on record: the next one follows it.
     pub(crate) fn follow(&self, call: &Call, asked: &Asked) {
         if call.handles.is_empty() {

@@ -24,6 +24,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -130,12 +131,13 @@ async fn shake_hands(
 }
 
 /// Leads a request to where its path says.
-/// `slot` is the connection's, and held until the exchange ends.
+/// `slot` is the connection's, and held until the exchange ends; `stalled` tells whether it was closed because
+/// nobody reads from it.
 pub(crate) async fn answer(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
     origin: Origin,
-    slot: OwnedSemaphorePermit,
+    (slot, stalled): (OwnedSemaphorePermit, Arc<AtomicBool>),
 ) -> Response<ReplyBody> {
     let route = gateway.table.load().route(request.uri().path());
     let (parts, body) = request.into_parts();
@@ -146,7 +148,7 @@ pub(crate) async fn answer(
     }
     let request = Request::from_parts(parts, body);
     let (head, answer) = oneshot::channel();
-    let client = ClientEnd::new(head);
+    let client = ClientEnd::new(head).on(stalled);
     let exchanges = gateway.exchanges.clone();
     exchanges.spawn(async move {
         Box::pin(gateway.exchange(route, request, origin, client)).await;

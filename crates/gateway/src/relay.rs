@@ -3,13 +3,13 @@
 
 use crate::array;
 use crate::asked::Ending;
-use crate::client::{ClientEnd, ClientStream};
+use crate::client::{ClientEnd, ClientStream, Lost};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::headers;
 use crate::listed::Shown;
 use crate::pipeline::length;
 use crate::refusal::{Detail, error_message, json_response};
-use crate::source::{Broken, Item, Source, with_message};
+use crate::source::{Broken, Item, Source, sse_event, with_message};
 use crate::upstream::http::SendError;
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::splice;
@@ -211,7 +211,7 @@ impl Exchange<'_> {
             let next = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
-                () = client.gone() => break End::Gone,
+                lost = client.gone() => break lost.into(),
                 () = elapsed(idle) => break End::TimedOut,
                 next = source.next() => next,
             };
@@ -225,15 +225,31 @@ impl Exchange<'_> {
                 Err(broken) => break self.broken_off(&broken),
             }
         };
-        // The stream of a session may end at any time (2025-11-25 transports, "Listening for Messages
-        // from the Server"); any other that ends before its answer is cut, so that the client sees it.
-        let may_end = end == End::Stopped && self.call.resource.method == "http/get";
+        if end == End::Stopped && let Some(last) = self.last_of_subscription() {
+            // A client that does not take it sees the end of the stream.
+            client.send(sse_event(&last), Duration::ZERO).await.ok();
+        }
+        // Streams that are meant to stay open may end at any time (2025-11-25 transports, "Listening for
+        // Messages from the Server"; 2026-07-28, subscriptions); any other that ends before its answer is
+        // cut, so that the client sees it.
+        let may_end = end == End::Stopped && self.call.is_listening();
         if may_end || matches!(end, End::Complete | End::Gone) || self.is_cancelled() {
             drop(client);
         } else {
-            client.cut().await;
+            client.cut();
         }
         self.abandon(&mut source, end).await;
+    }
+
+    /// The answer that ends a subscription in order: the gateway stops, or the server is taken out.
+    fn last_of_subscription(&self) -> Option<Bytes> {
+        let id = self.call.id.as_ref().filter(|_| self.asked.is_some() && !self.is_cancelled())?;
+        if !matches!(self.call.method, Method::SubscriptionsListen) {
+            return None;
+        }
+        let result = format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{id}}},"resultType":"complete"}}"#);
+        let result = serde_json::value::RawValue::from_string(result).ok()?;
+        Some(Bytes::from(mcp::build::result_response(id, &result)))
     }
 
     fn broken_off(&self, broken: &Broken) -> End {
@@ -266,7 +282,9 @@ impl Exchange<'_> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Some(End::Stopped),
-            sent = client.send(item.bytes) => sent.err().map(|_| End::Gone),
+            sent = client.send(item.bytes, self.pipeline.limits.write_timeout) => {
+                sent.err().map(End::from)
+            }
         }
     }
 
@@ -284,9 +302,8 @@ impl Exchange<'_> {
         let open = self.asked.clone();
         // The record first: a program may be slow to take what it is told.
         self.finish(end).await;
-        if let (Source::Lines(lines), Some(asked), End::Gone | End::Stopped | End::TimedOut) =
-            (source, &open, end)
-        {
+        let is_ours = matches!(end, End::Gone | End::Stalled | End::Stopped | End::TimedOut);
+        if let (Source::Lines(lines), Some(asked), true) = (source, &open, is_ours) {
             lines.abandon(asked).await;
         }
     }
@@ -360,6 +377,18 @@ impl Exchange<'_> {
         });
     }
 }
+
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Gone => Self::Gone,
+            Lost::Stalled => Self::Stalled,
+        }
+    }
+}
+
+/// Names the subscription that a message belongs to (2026-07-28, subscriptions).
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// Returns after this time; never when there is none.
 async fn elapsed(time: Option<Duration>) {

@@ -3,6 +3,7 @@
 //! whoever withholds a message says why.
 
 use crate::asked::{Asked, Origin};
+use crate::reported::{Reported, Told};
 use audit::Recorder;
 use event::{Actor, CallId, Chain, Direction, Event, Transport};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +63,8 @@ pub(crate) struct Strays {
     /// Digest of its only session, when it has one.
     session: Option<String>,
     withheld: Mutex<Withheld>,
+    /// States of tasks that it told, where nothing else takes them.
+    reported: Mutex<Reported>,
 }
 
 impl Withholding {
@@ -102,15 +105,15 @@ impl Withheld {
 
 impl Strays {
     pub(crate) fn new(recorder: &Recorder, server: &str, session: Option<String>) -> Self {
-        let withheld = Mutex::default();
-        Self { recorder: recorder.clone(), server: server.into(), session, withheld }
+        let (withheld, reported) = (Mutex::default(), Mutex::default());
+        Self { recorder: recorder.clone(), server: server.into(), session, withheld, reported }
     }
 
     /// For another program of the same server.
     pub(crate) fn another(&self) -> Self {
-        let withheld = Mutex::default();
+        let (withheld, reported) = (Mutex::default(), Mutex::default());
         let (recorder, server) = (self.recorder.clone(), Arc::clone(&self.server));
-        Self { recorder, server, session: None, withheld }
+        Self { recorder, server, session: None, withheld, reported }
     }
 
     pub(crate) fn withhold(&self, why: Withholding, bytes: usize) {
@@ -122,6 +125,18 @@ impl Strays {
     pub(crate) fn settle(&self) {
         let withheld = std::mem::take(&mut *self.lock());
         withheld.end(&self.scene());
+    }
+
+    /// Puts the state of a task on record; `chain` is that of the task.
+    pub(crate) fn report(&self, told: Told, chain: Option<Chain>) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.hear(told, chain, &self.scene());
+    }
+
+    /// Puts on record all that was only counted: the program is gone.
+    pub(crate) fn end(&self) {
+        self.settle();
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).end(&self.scene());
     }
 
     fn scene(&self) -> Scene<'_> {

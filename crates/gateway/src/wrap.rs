@@ -22,6 +22,7 @@ use crate::proof::Cleared;
 use crate::quota::Quotas;
 use crate::refusal::{Cause, Refusal, broken_call};
 use crate::relay::{Failure, unreadable};
+use crate::reported::Told;
 use crate::session::{Owner, Session, Sessions};
 use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
 use crate::withheld::{Strays, Withholding};
@@ -369,7 +370,14 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                 }
                 return None;
             }
-            Message::Notification(_) => return Some(raw.clone()),
+            Message::Notification(_) => {
+                if let Some(told) = Told::of(message, raw) {
+                    let owner = Owner::of(&self.actor);
+                    let chain = self.pipeline.handles.chain_of(&told.named(), &owner);
+                    self.strays.report(told, chain);
+                }
+                return Some(raw.clone());
+            }
         };
         let open = response.id.as_ref().and_then(|id| Some((id, self.session.take_open(id)?)));
         let Some((id, asked)) = open else {
@@ -443,7 +451,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
                 self.reply(Some(&id), broken_call(Some(&id), asked.call, reason)).await;
             }
         }
-        self.strays.settle();
+        self.strays.end();
         self.pipeline.end_session(&self.session).await;
     }
 

@@ -269,6 +269,8 @@ pub(crate) struct Limits {
     pub(crate) head_timeout_ms: Option<u64>,
     /// Milliseconds for a client to send the body of a request. Default: 30000.
     pub(crate) body_timeout_ms: Option<u64>,
+    /// Milliseconds for a client to take more of what is sent to it. Default: 60000.
+    pub(crate) write_timeout_ms: Option<u64>,
     /// Milliseconds for the server to begin its answer. Default: 300000.
     pub(crate) reply_timeout_ms: Option<u64>,
     /// Milliseconds for one of several servers to answer what all of them are asked. Default: 10000.

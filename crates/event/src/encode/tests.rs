@@ -226,6 +226,26 @@ fn with_handles(text: &str) -> Vec<Event> {
     answered.map(|event| Event { handles: digests.to_vec(), ..event }).collect()
 }
 
+/// What came after handles: states of tasks that servers tell, and more about clients that are gone.
+fn with_reports(text: &str) -> Vec<Event> {
+    let chain =
+        Chain { follows: Some(CallId(Uuid::from_u128(2))), root: Some(CallId(Uuid::from_u128(1))) };
+    let details = |pairs: [(&str, &str); 2]| {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let mut events = vec![
+        Event::task_reported(stamp(3, text), chain, details([("state", "working"), ("task", text)])),
+        Event::task_reported(stamp(4, text), Chain::default(), details([("more", "7"), ("server", "s")])),
+    ];
+    let answered = every_kind(text).into_iter().filter(|event| event.kind == Kind::CallAnswered);
+    events.extend(answered.map(|event| {
+        let details = BTreeMap::from([("client".to_owned(), "stalled".to_owned())]);
+        let outcome = Some(Outcome::new(Status::ClientGone, 7));
+        Event { details, outcome, ..event }
+    }));
+    events
+}
+
 fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
@@ -248,6 +268,11 @@ fn bytes_of_chains_never_change() {
 #[test]
 fn bytes_of_handles_never_change() {
     check_golden("tests/golden/events-v1-handles.jsonl", &with_handles(AWKWARD));
+}
+
+#[test]
+fn bytes_of_reports_never_change() {
+    check_golden("tests/golden/events-v1-reports.jsonl", &with_reports(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";

@@ -1,9 +1,9 @@
 //! Tricks by which a call could get past the gateway as something else than it was judged as. Each is
 //! refused and on record, and the server sees nothing of it.
 
-use crate::client::{Ask, Http2};
+use crate::client::{Ask, Http2, drops};
 use crate::messages::{META, call_body, initialize, legacy_call, modern, modern_call, result};
-use crate::rig::{Plan, Rig};
+use crate::rig::{Plan, Rig, SOON};
 use crate::trail::{self, Trail};
 use crate::upstream::{Upstream, json, opened_of};
 use crate::within;
@@ -345,7 +345,7 @@ async fn each_trick_is_one_refusal_in_both_versions_of_http() {
     let call = || modern_call("1", "echo");
     sent.push(("identity.missing", 401, call()));
     sent.push((
-        "identity.malformed",
+        "identity.malformed-header",
         401,
         call().token(&token).another("authorization", "Bearer x"),
     ));
@@ -423,4 +423,56 @@ async fn what_cannot_be_read_as_one_request_goes_nowhere() {
     }
     assert!(upstream.seen().is_empty());
     assert!(rig.stop().await.refusals().is_empty());
+}
+
+/// Sends the first bytes at once and the rest one by one, until the other side has had enough; what it says.
+async fn dripped(address: SocketAddr, text: String, at_once: usize) -> String {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let dripping = tokio::spawn(async move {
+        let (first, rest) = text.as_bytes().split_at(at_once);
+        writer.write_all(first).await.unwrap();
+        let mut drops = drops();
+        for byte in rest {
+            drops.tick().await;
+            if writer.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    // It may be reset under what is still being written.
+    within("the connection closes", reader.read_to_end(&mut answer)).await.ok();
+    dripping.abort();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Each byte comes in time, and all of them never do.
+#[tokio::test]
+async fn who_sends_slowly_is_cut_off() {
+    let upstream = Upstream::start(|_| async { Some(json(result("1"))) }).await;
+    let plan = Plan::http(&upstream).limits(|limits| {
+        limits.head_timeout = SOON;
+        limits.body_timeout = SOON;
+    });
+    let rig = plan.start().await;
+    let (address, token, body) = (rig.address, rig.token("alice"), call_body("1", "echo"));
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len() + 1_000
+    );
+    let whole = format!("{head}{body}{}", " ".repeat(1_000));
+    let answer = dripped(address, whole.clone(), head.len()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("malformed.incomplete"),
+        "{answer}"
+    );
+    for at_once in [1, 30, head.len() - 3] {
+        let padded =
+            whole.replacen("\r\n\r\n", &format!("\r\nx-a: {}\r\n\r\n", "a".repeat(1_000)), 1);
+        let answer = dripped(address, padded, at_once).await;
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+    assert!(upstream.seen().is_empty());
+    let trail = rig.stop().await;
+    assert_eq!(trail::reason(trail.refusal()), "malformed.incomplete");
 }

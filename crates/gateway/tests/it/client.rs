@@ -226,6 +226,13 @@ impl Reply {
     }
 }
 
+/// When the next byte of somebody goes who sends as slowly as can be.
+pub(crate) fn drops() -> tokio::time::Interval {
+    let mut drops = tokio::time::interval(std::time::Duration::from_millis(5));
+    drops.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    drops
+}
+
 fn named(name: &str) -> HeaderName {
     HeaderName::from_bytes(name.as_bytes()).unwrap()
 }

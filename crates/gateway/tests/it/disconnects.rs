@@ -35,6 +35,26 @@ async fn a_client_that_leaves_before_the_answer_cancels_the_call() {
     assert_eq!(statuses, [Status::Cancelled, Status::ClientGone]);
 }
 
+/// The client is back before the gateway has seen it go.
+#[tokio::test]
+async fn an_id_can_be_used_again_when_its_client_has_vanished() {
+    let (upstream, mut waiting) = Upstream::with_sessions().await;
+    let rig = Plan::http(&upstream).start().await;
+    let session = rig.session().await;
+    for _ in 0..5 {
+        let sent = spawned(&rig, legacy_call(&session, "1", "echo"));
+        let _held = waiting.next().await;
+        sent.abort();
+        let again = spawned(&rig, legacy_call(&session, "1", "echo"));
+        waiting.next().await.answer(json(result("1")));
+        assert_eq!(again.await.unwrap().bytes().await, result("1"));
+    }
+    let trail = rig.stop().await;
+    assert!(trail.refusals().is_empty());
+    let statuses: Vec<_> = trail.calls("tools/call").iter().map(|call| call.status()).collect();
+    assert_eq!(statuses, [Status::ClientGone, Status::Ok].repeat(5));
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_cancels_the_call() {
     let (upstream, mut waiting) = Upstream::with_sessions().await;

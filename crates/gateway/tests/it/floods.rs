@@ -7,7 +7,7 @@ use crate::upstream::{Upstream, json};
 use crate::within;
 use gateway::config::Limits;
 use std::collections::BTreeMap;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -102,7 +102,7 @@ async fn exchange(rig: &Rig, frames: &[Frame], enough: impl Fn(&[Frame]) -> bool
     seen
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Frame> {
+async fn read<R: AsyncRead + Unpin>(stream: &mut R) -> Option<Frame> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -174,6 +174,35 @@ async fn a_body_that_stalls_is_refused() {
     let seen = exchange(&rig, &frames, |seen| seen.iter().any(|frame| frame.kind == DATA)).await;
     let answer = String::from_utf8(seen.last().unwrap().payload.clone()).unwrap();
     assert!(answer.contains("malformed.incomplete"), "{answer}");
+    assert!(upstream.seen().is_empty());
+    assert_eq!(rig.stop().await.refusals().len(), 1);
+}
+
+/// A body that comes in time for each byte and never in time for all.
+#[tokio::test]
+async fn a_body_that_drips_is_refused() {
+    let (upstream, rig) = rig(|limits| limits.body_timeout = SOON).await;
+    let (mut reader, mut writer) = TcpStream::connect(rig.address).await.unwrap().into_split();
+    let head = Frame::new(HEADERS, END_HEADERS, 1, block(&rig, &[]));
+    let opening = [PREFACE, &Frame::new(SETTINGS, 0, 0, []).bytes(), &head.bytes()].concat();
+    let dripping = tokio::spawn(async move {
+        let mut drops = crate::client::drops();
+        writer.write_all(&opening).await.unwrap();
+        for byte in body() {
+            drops.tick().await;
+            if writer.write_all(&Frame::new(DATA, 0, 1, [byte]).bytes()).await.is_err() {
+                return;
+            }
+        }
+    });
+    let answer = loop {
+        let frame = within("a frame", read(&mut reader)).await.unwrap();
+        if frame.kind == DATA {
+            break String::from_utf8(frame.payload).unwrap();
+        }
+    };
+    assert!(answer.contains("malformed.incomplete"), "{answer}");
+    dripping.abort();
     assert!(upstream.seen().is_empty());
     assert_eq!(rig.stop().await.refusals().len(), 1);
 }

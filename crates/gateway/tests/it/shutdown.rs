@@ -1,7 +1,7 @@
 //! The end of a gateway: calls in progress finish, what hangs is ended, and all of it is on record.
 
 use crate::client::{Ask, End};
-use crate::messages::{event, legacy, legacy_call, modern_call, result};
+use crate::messages::{event, legacy, legacy_call, modern, modern_call, result};
 use crate::rig::{Plan, SOON};
 use crate::upstream::{Upstream, json};
 use crate::within;
@@ -45,6 +45,62 @@ async fn a_stream_in_progress_finishes() {
     assert_eq!(reply.rest().await, End::Orderly);
     let trail = rig.stop().await;
     assert_eq!(trail.call("tools/call").status(), Status::Ok);
+}
+
+/// The last event of a subscription.
+fn last_event(id: &str) -> String {
+    let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{id}}}"#);
+    event(&format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"_meta":{meta},"resultType":"complete"}}}}"#
+    ))
+}
+
+fn listen(id: &str) -> Ask {
+    let params = r#""notifications":{"toolsListChanged":true}"#;
+    modern(id, "subscriptions/listen", None, params)
+}
+
+/// The end of a subscription is its answer (2026-07-28, subscriptions), whatever its id.
+#[tokio::test]
+async fn a_subscription_ends_with_its_answer() {
+    let (upstream, mut waiting) = Upstream::held().await;
+    let rig = Plan::http(&upstream).start().await;
+    let mut open = Vec::new();
+    for id in ["7", "\"a\\u0062\""] {
+        let sent = tokio::spawn(listen(id).token(&rig.token("alice")).send(rig.address));
+        let stream = waiting.next().await.stream();
+        stream.send(": here\n\n").await;
+        let mut reply = sent.await.unwrap();
+        reply.event().await;
+        open.push((reply, stream));
+    }
+    rig.ask_to_stop();
+    for ((mut reply, stream), id) in open.into_iter().zip(["7", "\"ab\""]) {
+        assert_eq!(reply.event().await, last_event(id));
+        assert_eq!(reply.rest().await, End::Orderly);
+        stream.abandoned().await;
+    }
+    let trail = rig.stop().await;
+    let statuses: Vec<_> =
+        trail.calls("subscriptions/listen").iter().map(|call| call.status()).collect();
+    assert_eq!(statuses, [Status::Ok, Status::Ok]);
+}
+
+#[tokio::test]
+async fn a_subscription_at_a_program_ends_with_its_answer_too() {
+    let script = r#"
+IFS= read -r a
+echo '{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":7},"notifications":{}}}'
+while IFS= read -r x; do :; done
+"#;
+    let rig = Plan::sh(script).start().await;
+    let mut reply = rig.send(listen("7")).await;
+    assert!(reply.event().await.contains("acknowledged"));
+    rig.ask_to_stop();
+    assert_eq!(reply.event().await, last_event("7"));
+    assert_eq!(reply.rest().await, End::Orderly);
+    let trail = rig.stop().await;
+    assert_eq!(trail.call("subscriptions/listen").status(), Status::Ok);
 }
 
 #[tokio::test]

@@ -233,6 +233,12 @@ impl Stream {
         self.send(&event(message)).await;
     }
 
+    /// As [`Stream::send`], for as long as anybody takes it; false when nobody does any more.
+    pub(crate) async fn offer(&self, text: &str) -> bool {
+        let chunk = Bytes::copy_from_slice(text.as_bytes());
+        within("a chunk is taken or refused", self.0.send(Ok(chunk))).await.is_ok()
+    }
+
     /// Breaks the connection in the middle of the answer.
     pub(crate) async fn break_off(self) {
         self.0.send(Err(Broken)).await.unwrap();
