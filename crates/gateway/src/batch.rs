@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use mcp::sse::SseParser;
 use mcp::{Frame, Message, Method, RequestId};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

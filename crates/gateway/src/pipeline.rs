@@ -372,8 +372,7 @@ impl Pipeline {
                 session: ending.session.clone(),
             },
         );
-        let event =
-            Event { handles: ending.handles.clone(), details: ending.details(), ..event };
+        let event = Event { handles: ending.handles.clone(), details: ending.details(), ..event };
         let recorded = match durability {
             AnswerDurability::BeforeRelease => self.recorder.record(&event).await.map(|_| ()),
             AnswerDurability::NextCommit => self.recorder.submit(&event),

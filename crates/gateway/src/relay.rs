@@ -225,7 +225,9 @@ impl Exchange<'_> {
                 Err(broken) => break self.broken_off(&broken),
             }
         };
-        if end == End::Stopped && let Some(last) = self.last_of_subscription() {
+        if end == End::Stopped
+            && let Some(last) = self.last_of_subscription()
+        {
             // A client that does not take it sees the end of the stream.
             client.send(sse_event(&last), Duration::ZERO).await.ok();
         }

@@ -234,8 +234,16 @@ fn with_reports(text: &str) -> Vec<Event> {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
     let mut events = vec![
-        Event::task_reported(stamp(3, text), chain, details([("state", "working"), ("task", text)])),
-        Event::task_reported(stamp(4, text), Chain::default(), details([("more", "7"), ("server", "s")])),
+        Event::task_reported(
+            stamp(3, text),
+            chain,
+            details([("state", "working"), ("task", text)]),
+        ),
+        Event::task_reported(
+            stamp(4, text),
+            Chain::default(),
+            details([("more", "7"), ("server", "s")]),
+        ),
     ];
     let answered = every_kind(text).into_iter().filter(|event| event.kind == Kind::CallAnswered);
     events.extend(answered.map(|event| {
