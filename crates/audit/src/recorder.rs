@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use event::{CallId, EncodeError, Environment, Event, EventId, Kind, Stamp, Transport};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tlog::{Committed, Error, Log, Recovered};
+use tlog::{Committed, Error, Log, Recovered, Urgency};
 use uuid::Uuid;
 
 /// Where events say they come from.
@@ -208,19 +208,20 @@ impl Recorder {
     /// # Errors
     /// When it is not durable, or nobody can say that it is; and what [`Recorder::submit`] refuses.
     pub async fn record(&self, event: &Event) -> Result<Receipt, Unavailable> {
-        let ticket = self.enter(event)?;
+        let ticket = self.enter(event, Urgency::Now)?;
         self.durable(ticket, event.call).await
     }
 
-    /// Hands an event to the log, to be durable with the next group commit. When that commit fails, it
-    /// is as if it had not been handed over.
+    /// Hands an event to the log, to be durable with the next commit that somebody waits for, and in any
+    /// case soon ([`tlog::Config::linger_ms`]). When that commit fails, it is as if it had not been
+    /// handed over.
     ///
     /// # Errors
     /// When the log does not take it; [`Unavailable::Suspended`] for a call that would be passed on;
     /// [`Unavailable::Misplaced`] before the run has begun, after it has ended, for an answer to no
     /// open call, and for kinds that have a method of their own here.
     pub fn submit(&self, event: &Event) -> Result<(), Unavailable> {
-        self.enter(event).map(drop)
+        self.enter(event, Urgency::Soon).map(drop)
     }
 
     /// Records that something happened to the gateway itself.
@@ -308,7 +309,7 @@ impl Recorder {
         Ok(self.log.health()?)
     }
 
-    fn enter(&self, event: &Event) -> Result<Ticket, Unavailable> {
+    fn enter(&self, event: &Event, urgency: Urgency) -> Result<Ticket, Unavailable> {
         if OWN.contains(&event.kind) {
             return Err(Unavailable::Misplaced("events of this kind are recorded by other means"));
         }
@@ -318,7 +319,7 @@ impl Recorder {
         if event.kind == Kind::CallAsked {
             check_suspended(&sequencer)?;
         }
-        let ticket = sequencer.enter(&self.log, event, draft)?;
+        let ticket = sequencer.enter_as(&self.log, event, draft, urgency)?;
         self.record_ended_sessions(&mut sequencer).ok();
         Ok(ticket)
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use tlog::{Committed, Entry, Error, Log, Pending};
+use tlog::{Committed, Entry, Error, Log, Pending, Urgency};
 use uuid::Uuid;
 
 /// The state of the one writer of a log. Held under one lock.
@@ -103,8 +103,19 @@ impl Sequencer {
         event: &Event,
         draft: Draft,
     ) -> Result<Ticket, Unavailable> {
+        self.enter_as(log, event, draft, Urgency::Now)
+    }
+
+    /// As [`Sequencer::enter`]; says whether the log may take a little time with it.
+    pub(crate) fn enter_as(
+        &mut self,
+        log: &Log,
+        event: &Event,
+        draft: Draft,
+        urgency: Urgency,
+    ) -> Result<Ticket, Unavailable> {
         self.settle(log)?;
-        self.append(log, event, draft)
+        self.append(log, event, draft, urgency)
     }
 
     /// As [`Sequencer::enter`], for an event that tells how far the run is.
@@ -115,16 +126,22 @@ impl Sequencer {
     ) -> Result<Ticket, Unavailable> {
         self.settle(log)?;
         let event = tell(self.ledger()?);
-        self.append(log, &event, event.draft()?)
+        self.append(log, &event, event.draft()?, Urgency::Now)
     }
 
-    fn append(&mut self, log: &Log, event: &Event, draft: Draft) -> Result<Ticket, Unavailable> {
+    fn append(
+        &mut self,
+        log: &Log,
+        event: &Event,
+        draft: Draft,
+        urgency: Urgency,
+    ) -> Result<Ticket, Unavailable> {
         let ledger = self.ledger.as_mut().ok_or(NOT_BEGUN)?;
         fits(ledger, event)?;
         let place = ledger.place(event);
         let entry = Entry::from(draft.at(&place.sequence)?);
         let leaf = LeafHash(*entry.leaf_hash().as_bytes());
-        let pending = log.submit(entry)?;
+        let pending = log.submit_as(entry, urgency)?;
         let index = self.next;
         self.next += 1;
         let undo = ledger.take(place, event, (index, leaf));

@@ -1,7 +1,6 @@
 //! The committer: one thread that makes entries durable, a batch at a time.
 //!
-//! While one batch is being synced the next one gathers in the queue; nobody
-//! lingers. Knows nothing of tiles, checkpoints and the keys that sign them.
+//! While one batch is being synced the next one gathers in the queue. Knows nothing of tiles, checkpoints and the keys that sign them.
 
 use crate::batch::{Commit, Tip};
 use crate::epoch::EpochKey;

@@ -25,6 +25,9 @@ pub struct Config {
     pub batch_entries: usize,
     /// How many bytes one commit takes at most, beyond its first entry; 1 MiB.
     pub batch_bytes: usize,
+    /// How long an entry that is not urgent waits for one that is, in
+    /// milliseconds; 5 ms. See [`Urgency::Soon`](crate::Urgency::Soon).
+    pub linger_ms: u64,
     /// How many bytes stay free on the disk; 128 MiB. Below it nothing is
     /// appended.
     pub free_bytes_min: u64,
@@ -54,6 +57,7 @@ impl Config {
             queue_entries: 4096,
             batch_entries: 1024,
             batch_bytes: 1 << 20,
+            linger_ms: 5,
             free_bytes_min: 128 << 20,
             sync_stall_max_ms: 10_000,
             clock_back_max_ms: 5_000,
@@ -118,6 +122,7 @@ impl fmt::Debug for Config {
             .field("queue_entries", &self.queue_entries)
             .field("batch_entries", &self.batch_entries)
             .field("batch_bytes", &self.batch_bytes)
+            .field("linger_ms", &self.linger_ms)
             .field("free_bytes_min", &self.free_bytes_min)
             .field("sync_stall_max_ms", &self.sync_stall_max_ms)
             .field("clock_back_max_ms", &self.clock_back_max_ms)

@@ -43,7 +43,7 @@ pub use note::{
     verify_consistency, verify_inclusion,
 };
 pub use publish::Candidate;
-pub use queue::Entry;
+pub use queue::{Entry, Urgency};
 pub use reader::Reader;
 pub use recover::Recovered;
 pub use statements::{KeyRole, KeyState};

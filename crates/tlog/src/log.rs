@@ -11,7 +11,7 @@ use crate::format::{HEADER_BYTES, Header};
 use crate::keys::Keys;
 use crate::mark::{self, Mark};
 use crate::publish::{CHECKPOINT, Publisher};
-use crate::queue::{Entry, Reply, Submission};
+use crate::queue::{Entry, Reply, Submission, Urgency};
 use crate::reader::Reader;
 use crate::recover::{Recovered, recover};
 use crate::scan::{SEGMENTS, SPARE, segment_path};
@@ -136,6 +136,14 @@ impl Log {
     /// [`Error::EntrySize`], [`Error::QueueFull`], [`Error::Closed`],
     /// [`Error::Stalled`], [`Error::Poisoned`]; nothing was written then.
     pub fn submit(&self, entry: impl Into<Entry>) -> Result<Pending, Error> {
+        self.submit_as(entry, Urgency::Now)
+    }
+
+    /// As [`Log::submit`], for an entry that may wait a little for the next.
+    ///
+    /// # Errors
+    /// As [`Log::submit`].
+    pub fn submit_as(&self, entry: impl Into<Entry>, urgency: Urgency) -> Result<Pending, Error> {
         let entry = entry.into();
         let shared = &self.handle.shared;
         shared.check_poison()?;
@@ -145,7 +153,7 @@ impl Log {
             return Err(Error::EntrySize { bytes, max });
         }
         let (reply, receiver) = oneshot::channel();
-        shared.queue.push(Submission { entry, reply })?;
+        shared.queue.push(Submission { entry, urgency, reply })?;
         Ok(Pending { receiver })
     }
 
@@ -155,7 +163,8 @@ impl Log {
         let (mut submissions, mut pending) = (Vec::new(), Vec::new());
         for entry in entries {
             let (reply, receiver) = oneshot::channel();
-            submissions.push(Submission { entry: entry.clone().into(), reply });
+            let (entry, urgency) = (entry.clone().into(), Urgency::Now);
+            submissions.push(Submission { entry, urgency, reply });
             pending.push(Pending { receiver });
         }
         self.handle.shared.queue.push_all(submissions);

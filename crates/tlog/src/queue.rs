@@ -8,6 +8,7 @@ use crate::error::Error;
 use note::{Hash, leaf_hash};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// An entry with its leaf hash, which is computed once, by whoever makes it:
@@ -33,10 +34,22 @@ impl From<Vec<u8>> for Entry {
     }
 }
 
+/// When an entry is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once.
+    Now,
+    /// With the next entry that is committed at once, and in any case within
+    /// [`Config::linger_ms`](crate::Config::linger_ms): so one sync does for
+    /// what nobody waits for and for what comes after it.
+    Soon,
+}
+
 /// An entry on its way to the log.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) entry: Entry,
+    pub(crate) urgency: Urgency,
     pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -63,19 +76,48 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     entries_max: usize,
+    /// How long an entry that is not urgent may wait for one that is.
+    linger: Duration,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Submission>,
-    /// Whether the committer sleeps: only then a push has to wake it.
-    idle: bool,
+    /// Whether one of those waiting is to be committed at once.
+    urgent: bool,
+    committer: Committer,
     closed: bool,
 }
 
+/// What the committer does: only when it sleeps, a push has to wake it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Committer {
+    #[default]
+    Works,
+    /// For a while: an entry that is not urgent lets it.
+    Dozes,
+    /// Until anything comes.
+    Sleeps,
+}
+
+impl State {
+    /// Whether the committer is to be woken for an entry.
+    fn wakes(&mut self, urgency: Urgency) -> bool {
+        let wakes = match self.committer {
+            Committer::Works => false,
+            Committer::Dozes => urgency == Urgency::Now,
+            Committer::Sleeps => true,
+        };
+        if wakes {
+            self.committer = Committer::Works;
+        }
+        wakes
+    }
+}
+
 impl Queue {
-    pub(crate) fn new(entries_max: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), entries_max }
+    pub(crate) fn new(entries_max: usize, linger: Duration) -> Self {
+        Self { state: Mutex::default(), arrived: Condvar::new(), entries_max, linger }
     }
 
     /// Adds an entry, or refuses at once.
@@ -87,10 +129,14 @@ impl Queue {
         if self.entries_max <= state.waiting.len() {
             return Err(Error::QueueFull { entries: self.entries_max });
         }
+        // Half full, nothing lingers.
+        let crowded = self.entries_max <= 2 * (state.waiting.len() + 1);
+        let urgency = if crowded { Urgency::Now } else { submission.urgency };
+        state.urgent |= urgency == Urgency::Now;
         state.waiting.push_back(submission);
-        let idle = std::mem::take(&mut state.idle);
+        let wakes = state.wakes(urgency);
         drop(state);
-        if idle {
+        if wakes {
             self.arrived.notify_one();
         }
         Ok(())
@@ -101,7 +147,8 @@ impl Queue {
     pub(crate) fn push_all(&self, submissions: Vec<Submission>) {
         let mut state = self.state();
         state.waiting.extend(submissions);
-        state.idle = false;
+        state.urgent = true;
+        state.committer = Committer::Works;
         drop(state);
         self.arrived.notify_one();
     }
@@ -109,13 +156,9 @@ impl Queue {
     /// Waits for entries and moves as many as the bound allows, at least one,
     /// to `batch`. False when the queue is closed and empty.
     pub(crate) fn take(&self, batch: &mut Vec<Submission>, bound: BatchBound) -> bool {
-        let mut state = self.state();
-        while state.waiting.is_empty() {
-            if state.closed {
-                return false;
-            }
-            state.idle = true;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.wait(self.state());
+        if state.waiting.is_empty() {
+            return false;
         }
         let mut bytes = 0;
         while let Some(next) = state.waiting.front() {
@@ -126,13 +169,47 @@ impl Queue {
             }
             batch.extend(state.waiting.pop_front());
         }
+        // What is left did not fit, and has waited long enough.
+        state.urgent = !state.waiting.is_empty();
         true
+    }
+
+    /// Waits until something is to be committed, or the queue is closed. The
+    /// committer dozes first, because what is not urgent tends to come right
+    /// after a commit, and then needs nobody to be woken twice.
+    fn wait<'q>(&'q self, mut state: MutexGuard<'q, State>) -> MutexGuard<'q, State> {
+        let mut dozes = true;
+        while !state.closed && !state.urgent {
+            if dozes {
+                state.committer = Committer::Dozes;
+                let dozed = self.arrived.wait_timeout(state, self.linger);
+                let (woken, timeout) = dozed.unwrap_or_else(PoisonError::into_inner);
+                state = woken;
+                if timeout.timed_out() {
+                    if !state.waiting.is_empty() {
+                        break;
+                    }
+                    dozes = false;
+                }
+            } else {
+                state.committer = Committer::Sleeps;
+                state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+                dozes = !state.waiting.is_empty();
+            }
+        }
+        state.committer = Committer::Works;
+        state
     }
 
     /// Takes no more entries; those that wait are still handed out.
     pub(crate) fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
+    }
+
+    #[cfg(test)]
+    fn sleeps(&self) -> bool {
+        self.state().committer == Committer::Sleeps
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -146,12 +223,20 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{BatchBound, Queue, Submission};
+    use super::{BatchBound, Queue, Submission, Urgency};
     use crate::error::Error;
+    use std::time::Duration;
     use tokio::sync::oneshot;
 
+    /// Long enough to fail a test that waits for it.
+    const LINGER: Duration = Duration::from_secs(3_600);
+
     fn submission(bytes: usize) -> Submission {
-        Submission { entry: vec![1; bytes].into(), reply: oneshot::channel().0 }
+        of(Urgency::Now, bytes)
+    }
+
+    fn of(urgency: Urgency, bytes: usize) -> Submission {
+        Submission { entry: vec![1; bytes].into(), urgency, reply: oneshot::channel().0 }
     }
 
     fn taken(queue: &Queue, bound: BatchBound) -> Vec<usize> {
@@ -162,7 +247,7 @@ mod tests {
 
     #[test]
     fn refuses_beyond_its_bound_and_after_closing() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, LINGER);
         queue.push(submission(1)).unwrap();
         queue.push(submission(1)).unwrap();
         let full = queue.push(submission(1));
@@ -175,8 +260,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_urgent_goes_with_what_is() {
+        let queue = Queue::new(99, LINGER);
+        queue.push(of(Urgency::Soon, 1)).unwrap();
+        queue.push(of(Urgency::Soon, 2)).unwrap();
+        queue.push(of(Urgency::Now, 3)).unwrap();
+        queue.push(of(Urgency::Soon, 4)).unwrap();
+        let bound = BatchBound { entries: 3, bytes: 99, overhead: 0 };
+        assert_eq!(taken(&queue, bound), [1, 2, 3]);
+        assert_eq!(taken(&queue, bound), [4], "what did not fit has waited long enough");
+    }
+
+    #[test]
+    fn what_is_not_urgent_goes_alone_in_the_end() {
+        let bound = BatchBound { entries: 9, bytes: 99, overhead: 0 };
+        let queue = Queue::new(99, Duration::from_millis(1));
+        queue.push(of(Urgency::Soon, 1)).unwrap();
+        assert_eq!(taken(&queue, bound), [1], "after its time");
+        let queue = Queue::new(3, LINGER);
+        queue.push(of(Urgency::Soon, 1)).unwrap();
+        queue.push(of(Urgency::Soon, 2)).unwrap();
+        assert_eq!(taken(&queue, bound), [1, 2], "half full");
+        let queue = Queue::new(99, LINGER);
+        queue.push(of(Urgency::Soon, 1)).unwrap();
+        queue.close();
+        assert_eq!(taken(&queue, bound), [1], "at the end");
+    }
+
+    #[test]
+    fn a_committer_that_sleeps_is_woken() {
+        let queue = Queue::new(99, Duration::from_millis(1));
+        let bound = BatchBound { entries: 9, bytes: 99, overhead: 0 };
+        std::thread::scope(|scope| {
+            for urgency in [Urgency::Soon, Urgency::Now] {
+                let taker = scope.spawn(|| taken(&queue, bound));
+                while !queue.sleeps() {
+                    std::thread::yield_now();
+                }
+                queue.push(of(urgency, 7)).unwrap();
+                assert_eq!(taker.join().unwrap(), [7]);
+            }
+        });
+    }
+
+    #[test]
     fn a_batch_keeps_order_and_bounds() {
-        let queue = Queue::new(9);
+        let queue = Queue::new(9, LINGER);
         for bytes in [3, 4, 5, 50, 1, 1, 1] {
             queue.push(submission(bytes)).unwrap();
         }

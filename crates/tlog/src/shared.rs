@@ -15,6 +15,7 @@ use note::{Hash, Sign, Verifier};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -84,7 +85,10 @@ impl Shared {
             keys: opening.keys,
             chain: Mutex::new(opening.chain),
             certificate: opening.certificate,
-            queue: Queue::new(opening.config.queue_entries),
+            queue: Queue::new(
+                opening.config.queue_entries,
+                Duration::from_millis(opening.config.linger_ms),
+            ),
             tip: watch::Sender::new(opening.tip),
             poison: OnceLock::new(),
             active: Mutex::new(opening.active),

@@ -4,7 +4,7 @@ use crate::batch::Committed;
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Log;
-use crate::queue::{Entry, Submission};
+use crate::queue::{Entry, Submission, Urgency};
 use crate::scan::{SPARE, segment_path};
 use crate::simulation::naive_root;
 use crate::storage::{Fault, FaultKind, Memory, Storage as _, Survival};
@@ -281,8 +281,8 @@ fn a_root_that_the_stored_entries_do_not_have_is_never_signed() {
     log.publish().unwrap();
     // A bit of a leaf hash flips in memory: what is stored is well formed.
     let (reply, answer) = tokio::sync::oneshot::channel();
-    let submission =
-        Submission { entry: Entry { leaf_hash: leaf_hash(b"flipped"), ..entry(3).into() }, reply };
+    let flipped = Entry { leaf_hash: leaf_hash(b"flipped"), ..entry(3).into() };
+    let submission = Submission { entry: flipped, urgency: Urgency::Now, reply };
     log.handle.shared.queue.push(submission).unwrap();
     answer.blocking_recv().unwrap().unwrap();
     let note = storage.read("checkpoint").unwrap();
