@@ -137,9 +137,10 @@ impl Backend {
                 Box::pin(self.carry((*call, asked, session), Method::POST, received, client)).await;
             }
             Ok(Admitted::Answer { asked, session }) => {
-                self.carry_answer(asked, &session, received, client).await;
+                // Rare things are kept apart, so that a call's task is not as large as they are.
+                Box::pin(self.carry_answer(asked, &session, received, client)).await;
             }
-            Err(refusal) => self.refuse(refusal, &received, client).await,
+            Err(refusal) => Box::pin(self.refuse(refusal, &received, client)).await,
         }
     }
 
@@ -156,7 +157,7 @@ impl Backend {
             Ok((asked, session)) => {
                 Box::pin(self.carry((call, asked, session), method, received, client)).await;
             }
-            Err(refusal) => self.refuse(refusal, &received, client).await,
+            Err(refusal) => Box::pin(self.refuse(refusal, &received, client)).await,
         }
     }
 

@@ -53,7 +53,8 @@ impl Backend {
             }
             _ => stop.clone(),
         };
-        let exchange = Exchange {
+        // In a place of its own: every step that it is handed through would hold it once more.
+        let exchange = Box::new(Exchange {
             pipeline: &self.pipeline,
             upstream: &self.upstream,
             headers: own_headers(&call, session.is_some(), &headers),
@@ -67,7 +68,7 @@ impl Backend {
             progress: Progress::default(),
             withheld: Withheld::default(),
             reported: None,
-        };
+        });
         match &*self.upstream {
             Upstream::Http(http) => {
                 let outbound = Outbound { method, headers, body: received.raw };
@@ -159,7 +160,12 @@ impl Backend {
 }
 
 impl Exchange<'_> {
-    async fn over_http(mut self, http: &HttpUpstream, outbound: Outbound, mut client: ClientEnd) {
+    async fn over_http(
+        mut self: Box<Self>,
+        http: &HttpUpstream,
+        outbound: Outbound,
+        mut client: ClientEnd,
+    ) {
         let closes = outbound.method == HttpMethod::DELETE;
         let sent = {
             let Some(asked) = &self.asked else { return };
@@ -183,7 +189,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn over_conversation(mut self, raw: Bytes, mut client: ClientEnd) {
+    async fn over_conversation(mut self: Box<Self>, raw: Bytes, mut client: ClientEnd) {
         let program = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.stopped(client).await,
@@ -206,7 +212,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn await_first_line(mut self, mut lines: Lines, mut client: ClientEnd) {
+    async fn await_first_line(mut self: Box<Self>, mut lines: Lines, mut client: ClientEnd) {
         let timeout = self.pipeline.limits.reply_timeout;
         let first = tokio::select! {
             biased;
@@ -238,7 +244,7 @@ impl Exchange<'_> {
 
     /// A server of 2024-11-05 knows no stateless requests: a 400 whose error is none of 2026-07-28 tells
     /// the client to begin with `initialize` (versioning, "Backward Compatibility").
-    async fn send_back(mut self, client: ClientEnd) {
+    async fn send_back(mut self: Box<Self>, client: ClientEnd) {
         let Some(asked) = self.take_asked() else { return };
         let code = mcp::code::METHOD_NOT_FOUND;
         let ending = Ending {
@@ -277,7 +283,7 @@ impl Exchange<'_> {
     }
 
     /// The first line decides the form: an answer alone goes as JSON, anything before it as a stream.
-    async fn answer_stdio(mut self, first: Bytes, mut lines: Lines, client: ClientEnd) {
+    async fn answer_stdio(mut self: Box<Self>, first: Bytes, mut lines: Lines, client: ClientEnd) {
         let (is_answer, error_code) = match mcp::parse(&first, &mcp::Limits::for_replies()) {
             Ok(Frame::Single(Message::Response(response))) => match response.outcome {
                 mcp::Outcome::Error { code } => (true, Some(code)),
@@ -318,7 +324,7 @@ impl Exchange<'_> {
     }
 
     /// The stream of what belongs to no exchange.
-    async fn listen(mut self, client: ClientEnd) {
+    async fn listen(mut self: Box<Self>, client: ClientEnd) {
         let program = self.session.as_ref().and_then(|s| s.program.clone());
         let Some(program) = program else {
             return self.answer_empty(StatusCode::METHOD_NOT_ALLOWED, client).await;
@@ -329,7 +335,7 @@ impl Exchange<'_> {
     }
 
     /// The end of a session with a local program.
-    async fn close(mut self, client: ClientEnd) {
+    async fn close(mut self: Box<Self>, client: ClientEnd) {
         let status = match &self.session {
             Some(_) => StatusCode::OK,
             None => StatusCode::METHOD_NOT_ALLOWED,
@@ -338,7 +344,7 @@ impl Exchange<'_> {
         self.answer_empty(status, client).await;
     }
 
-    async fn answer_empty(mut self, status: StatusCode, client: ClientEnd) {
+    async fn answer_empty(mut self: Box<Self>, status: StatusCode, client: ClientEnd) {
         if let Some(asked) = self.take_asked() {
             let what = if status.is_success() { Status::Accepted } else { Status::HttpError };
             let ending = Ending { http_status: Some(status.as_u16()), ..Ending::new(what) };
@@ -347,7 +353,7 @@ impl Exchange<'_> {
         client.answer(empty(status));
     }
 
-    async fn accept(self, sent: Result<(), SendError>, client: ClientEnd) {
+    async fn accept(self: Box<Self>, sent: Result<(), SendError>, client: ClientEnd) {
         match sent {
             Ok(()) => self.answer_empty(StatusCode::ACCEPTED, client).await,
             Err(error) => self.fail(client, &Failure::from(&error)).await,

@@ -24,7 +24,11 @@ use std::time::{Duration, Instant};
 
 impl Exchange<'_> {
     /// Carries the answer of an HTTP server.
-    pub(crate) async fn carry_http(mut self, response: Response<ServerBody>, client: ClientEnd) {
+    pub(crate) async fn carry_http(
+        mut self: Box<Self>,
+        response: Response<ServerBody>,
+        client: ClientEnd,
+    ) {
         let (parts, body) = response.into_parts();
         self.progress.http_status = Some(parts.status.as_u16());
         if parts.status == StatusCode::NOT_FOUND {
@@ -54,7 +58,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn whole(mut self, parts: Parts, body: ServerBody, mut client: ClientEnd) {
+    async fn whole(mut self: Box<Self>, parts: Parts, body: ServerBody, mut client: ClientEnd) {
         let limits = &self.pipeline.limits;
         let limited = Limited::new(body, limits.reply_bytes_max).collect();
         let collected = tokio::select! {
@@ -87,7 +91,12 @@ impl Exchange<'_> {
     }
 
     /// A whole answer: its record first, then the answer.
-    pub(crate) async fn answer_whole(mut self, parts: Parts, bytes: Bytes, client: ClientEnd) {
+    pub(crate) async fn answer_whole(
+        mut self: Box<Self>,
+        parts: Parts,
+        bytes: Bytes,
+        client: ClientEnd,
+    ) {
         if self.call.id.is_some() && self.takes_batches() && array::is_array(&bytes) {
             return self.answer_batch(parts, bytes, client).await;
         }
@@ -155,7 +164,7 @@ impl Exchange<'_> {
     }
 
     /// A whole answer of several messages, in a session that has them.
-    async fn answer_batch(mut self, parts: Parts, bytes: Bytes, client: ClientEnd) {
+    async fn answer_batch(mut self: Box<Self>, parts: Parts, bytes: Bytes, client: ClientEnd) {
         self.progress.bytes = length(&bytes);
         let Some(call) = self.asked.as_ref().map(|asked| asked.call) else { return };
         let pass = match self.judge(&bytes).await {
@@ -198,7 +207,7 @@ impl Exchange<'_> {
 
     /// Carries a stream to the client until either side ends it.
     pub(crate) async fn stream(
-        mut self,
+        mut self: Box<Self>,
         mut source: Source,
         head: Response<()>,
         client: ClientEnd,
@@ -312,7 +321,7 @@ impl Exchange<'_> {
 
     /// Ends an exchange that was stopped before its answer began. A client that cancelled the call is
     /// owed no answer, only the end of its request.
-    pub(crate) async fn stopped(mut self, client: ClientEnd) {
+    pub(crate) async fn stopped(mut self: Box<Self>, client: ClientEnd) {
         if self.is_cancelled() {
             client.answer(event_stream_head().map(|()| crate::body::ReplyBody::empty()));
         }
@@ -360,7 +369,7 @@ impl Exchange<'_> {
     }
 
     /// Nothing came back that could be passed on: record it, then tell the client.
-    pub(crate) async fn fail(mut self, client: ClientEnd, failure: &Failure) {
+    pub(crate) async fn fail(mut self: Box<Self>, client: ClientEnd, failure: &Failure) {
         self.end_unopened_program().await;
         let cancelled = self.is_cancelled();
         let Some(asked) = self.take_asked() else { return };

@@ -92,7 +92,8 @@ impl Verifier {
         if let Some(actor) = self.remembered(&digest, now) {
             return Ok(actor);
         }
-        self.verify_token(credential, digest, now).await
+        // Apart, so that a call whose token is remembered is not as large as one that fetches keys.
+        Box::pin(self.verify_token(credential, digest, now)).await
     }
 
     /// Loads every provider's key set, all at the same time; the result of each, in the order of the
