@@ -3,13 +3,14 @@
 
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The party that makes a call, as far as it was established.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// From the first trigger to the party that speaks to the gateway (last). Never empty for an
-    /// identified actor.
-    pub chain: Vec<Hop>,
+    /// identified actor. Shared by all calls of one actor, since every record of them holds it.
+    pub chain: Arc<[Hop]>,
     /// True when the proof is one that only development set-ups use (a static key).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub development: bool,
@@ -28,7 +29,7 @@ impl Actor {
     #[must_use]
     pub fn anonymous() -> Self {
         Self {
-            chain: Vec::new(),
+            chain: Arc::default(),
             development: false,
             id: "anonymous".to_owned(),
             kind: ActorKind::Anonymous,
@@ -41,12 +42,12 @@ impl Actor {
     #[must_use]
     pub fn server(name: &str) -> Self {
         Self {
-            chain: vec![Hop {
+            chain: Arc::new([Hop {
                 evidence: Evidence::new(EvidenceKind::Configuration),
                 id: name.to_owned(),
                 level: Level::Observed,
                 role: HopRole::Server,
-            }],
+            }]),
             development: false,
             id: name.to_owned(),
             kind: ActorKind::Server,

@@ -51,7 +51,7 @@ pub(crate) fn actor(
     }];
     chain.extend(delegates(claims, from)?);
     Ok(Actor {
-        chain,
+        chain: chain.into(),
         development: false,
         id: claimed.sub,
         kind,

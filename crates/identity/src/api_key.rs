@@ -87,12 +87,13 @@ pub(crate) fn parse_digest(text: &str) -> Option<Sha256> {
 
 fn actor(name: &str) -> Actor {
     Actor {
-        chain: vec![Hop {
+        chain: [Hop {
             evidence: Evidence::new(EvidenceKind::ApiKey),
             id: name.to_owned(),
             level: Level::VerifiedBearer,
             role: HopRole::Workload,
-        }],
+        }]
+        .into(),
         development: true,
         id: name.to_owned(),
         kind: ActorKind::Workload,

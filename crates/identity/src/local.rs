@@ -2,6 +2,7 @@
 //! no environment variable, since the caller writes those.
 
 use event::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
+use std::sync::Arc;
 
 /// What the operating system says of this process's user and parent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +46,7 @@ pub fn actor(process: &LocalProcess) -> Actor {
         level: Level::Observed,
         role,
     };
-    let chain = vec![hop(&user, HopRole::Human), hop(&parent, HopRole::Process)];
+    let chain = Arc::new([hop(&user, HopRole::Human), hop(&parent, HopRole::Process)]);
     Actor {
         chain,
         development: false,
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!((alice.kind, alice.level), (ActorKind::Local, Level::Observed));
         let hops: Vec<_> = alice.chain.iter().map(|hop| (hop.id.as_str(), hop.role)).collect();
         assert_eq!(hops, [("alice", HopRole::Human), ("/usr/bin/node", HopRole::Process)]);
-        for hop in &alice.chain {
+        for hop in &*alice.chain {
             assert_eq!(hop.level, Level::Observed);
             assert_eq!(hop.evidence.kind, EvidenceKind::OperatingSystem);
         }

@@ -83,12 +83,13 @@ fn resource() -> Resource {
 
 fn actor() -> Actor {
     Actor {
-        chain: vec![Hop {
+        chain: [Hop {
             evidence: Evidence::new(EvidenceKind::Jwt),
             id: "repo:acme/site".to_owned(),
             level: Level::VerifiedBearer,
             role: HopRole::Workload,
-        }],
+        }]
+        .into(),
         development: false,
         id: "repo:acme/site".to_owned(),
         kind: ActorKind::Workload,

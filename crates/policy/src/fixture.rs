@@ -37,11 +37,12 @@ pub(crate) fn agent_for_a_person() -> Actor {
     let mut agent = hop("agent-7", HopRole::Agent, Level::VerifiedBearer);
     agent.evidence.iss = Some("https://issuer.example".to_owned());
     Actor {
-        chain: vec![
+        chain: [
             hop("ann@example.org", HopRole::Human, Level::IssuerAsserted),
             hop("push", HopRole::Trigger, Level::PeerAsserted),
             agent,
-        ],
+        ]
+        .into(),
         development: true,
         id: "agent-7".to_owned(),
         kind: ActorKind::Workload,

@@ -204,12 +204,13 @@ mod tests {
             seen.push(to_server(&agent, &changed, full()));
         }
         let mut no_person = agent.clone();
-        no_person.chain.retain(|hop| hop.role != HopRole::Human);
+        no_person.chain =
+            agent.chain.iter().filter(|hop| hop.role != HopRole::Human).cloned().collect();
         let mut other_issuer = agent.clone();
-        let last = other_issuer.chain.last_mut().unwrap();
+        let last = Arc::make_mut(&mut other_issuer.chain).last_mut().unwrap();
         last.evidence.iss = Some("https://elsewhere.example".to_owned());
         let mut weaker = agent.clone();
-        weaker.chain[0].level = Level::None;
+        Arc::make_mut(&mut weaker.chain)[0].level = Level::None;
         for changed in [
             Actor { id: "other".to_owned(), ..agent.clone() },
             Actor { provider: "other".to_owned(), ..agent.clone() },

@@ -37,12 +37,13 @@ fn actor(text: &str) -> Actor {
         token_sha256: Some("00ff".to_owned()),
     };
     Actor {
-        chain: vec![Hop {
+        chain: [Hop {
             evidence,
             id: text.to_owned(),
             level: Level::VerifiedBearer,
             role: HopRole::Workload,
-        }],
+        }]
+        .into(),
         development: true,
         id: text.to_owned(),
         kind: ActorKind::Workload,

@@ -399,7 +399,7 @@ fn what_is_remembered_is_what_would_be_said_now() {
            @id("fails") forbid (principal, action == Action::"prompts/get", resource)
            when { context.request_bytes + 1 > 0 };"#,
     );
-    let nobody = Actor { chain: Vec::new(), ..agent_for_a_person() };
+    let nobody = Actor { chain: [].into(), ..agent_for_a_person() };
     let actors = [agent_for_a_person(), nobody, Actor::anonymous(), Actor::server("tracker")];
     let things = [
         resource("tools/call", ResourceKind::Tool, &["t"]),

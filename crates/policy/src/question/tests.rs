@@ -8,6 +8,7 @@ use cedar_policy::{Entities, EntityUid, EvalResult, Schema};
 use event::{Actor, ActorKind, Direction, Level, Resource, ResourceKind, Time};
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 #[test]
 fn schema_has_every_method_and_no_other() {
@@ -200,7 +201,7 @@ fn a_person_counts_only_when_an_issuer_says_so() {
         (Level::VerifiedPop, true),
     ] {
         let mut actor = agent_for_a_person();
-        actor.chain[0].level = level;
+        Arc::make_mut(&mut actor.chain)[0].level = level;
         let request = request(&actor, &resource, Direction::ToServer, bare());
         let question = Question::new(&words, Needs::ALL, &request).unwrap();
         let principal = question.entities.get(&question.principal).unwrap();
@@ -374,7 +375,7 @@ fn odd_text() -> impl Strategy<Value = String> {
 fn actors() -> Vec<Actor> {
     let mut local = agent_for_a_person();
     local.kind = ActorKind::Local;
-    local.chain.clear();
+    local.chain = [].into();
     local.provider.clear();
     let person = Actor { kind: ActorKind::Human, ..agent_for_a_person() };
     vec![Actor::anonymous(), Actor::server("tracker"), agent_for_a_person(), local, person]
