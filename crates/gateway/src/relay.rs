@@ -215,25 +215,7 @@ impl Exchange<'_> {
         let Ok(client) = client.stream(head) else {
             return self.abandon(&mut source, End::Gone).await;
         };
-        let idle = self.pipeline.limits.stream_idle_timeout.filter(|_| !self.call.is_listening());
-        let end = loop {
-            let next = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => break End::Stopped,
-                lost = client.gone() => break lost.into(),
-                () = elapsed(idle) => break End::TimedOut,
-                next = source.next() => next,
-            };
-            match next {
-                Ok(Some(item)) => {
-                    if let Some(end) = self.pass_item(item, &client).await {
-                        break end;
-                    }
-                }
-                Ok(None) => break self.orderly_end(&source),
-                Err(broken) => break self.broken_off(&broken),
-            }
-        };
+        let end = self.pass_stream(&mut source, &client).await;
         if end == End::Stopped
             && let Some(last) = self.last_of_subscription()
         {
@@ -250,6 +232,29 @@ impl Exchange<'_> {
             client.cut();
         }
         self.abandon(&mut source, end).await;
+    }
+
+    /// Passes a stream on, piece by piece, until something ends it.
+    async fn pass_stream(&mut self, source: &mut Source, client: &ClientStream) -> End {
+        let idle = self.pipeline.limits.stream_idle_timeout.filter(|_| !self.call.is_listening());
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break End::Stopped,
+                lost = client.gone() => break lost.into(),
+                () = elapsed(idle) => break End::TimedOut,
+                next = source.next() => next,
+            };
+            match next {
+                Ok(Some(item)) => {
+                    if let Some(end) = self.pass_item(item, client).await {
+                        break end;
+                    }
+                }
+                Ok(None) => break self.orderly_end(source),
+                Err(broken) => break self.broken_off(&broken),
+            }
+        }
     }
 
     /// The answer that ends a subscription in order: the gateway stops, or the server is taken out.

@@ -155,7 +155,6 @@ mod tests {
             ("notifications/message", params),
             ("notifications/tasks", r#""taskId":"t","status":"sleeping""#),
             ("notifications/tasks", r#""taskId":"t""#),
-            ("notifications/tasks", r#""status":"working""#),
         ] {
             assert_eq!(told(&notice(method, params)), None, "{method} {params}");
         }
