@@ -18,6 +18,7 @@ mod delegate;
 mod ending;
 mod event_stream;
 mod exchange;
+mod failure;
 mod federation;
 mod gateway;
 mod handles;

@@ -5,12 +5,12 @@ use crate::array;
 use crate::asked::Ending;
 use crate::client::{ClientEnd, ClientStream, Lost};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
+use crate::failure::{Failure, unrecorded};
 use crate::headers;
 use crate::listed::Shown;
 use crate::pipeline::length;
-use crate::refusal::{Detail, error_message, json_response};
+use crate::refusal::{Detail, error_message};
 use crate::source::{Broken, Item, Source, sse_event, with_message};
-use crate::upstream::http::SendError;
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::splice;
 use crate::withheld::Withholding;
@@ -441,76 +441,4 @@ pub(crate) fn event_stream_head() -> Response<()> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     head
-}
-
-/// A call that was sent, or could not be, and brought no answer.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) status: Status,
-    /// With which the server took the message, where that is all it said.
-    http_status: Option<u16>,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(status: Status, message: &str) -> Self {
-        Self { status, http_status: None, message: message.to_owned() }
-    }
-
-    /// Code, HTTP status and stable reason of this failure.
-    fn terms(&self) -> (i64, StatusCode, &'static str) {
-        match self.status {
-            Status::Unreachable => (50_200, StatusCode::BAD_GATEWAY, "upstream.unreachable"),
-            Status::TimedOut => (50_400, StatusCode::GATEWAY_TIMEOUT, "upstream.timed-out"),
-            Status::ReplyTooLarge => (50_202, StatusCode::BAD_GATEWAY, "upstream.reply-too-large"),
-            Status::MalformedReply => (50_203, StatusCode::BAD_GATEWAY, "upstream.malformed-reply"),
-            Status::Unknown => (50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded"),
-            _ => (50_201, StatusCode::BAD_GATEWAY, "upstream.broke"),
-        }
-    }
-
-    /// The JSON-RPC error for the caller.
-    pub(crate) fn error(&self, call: &crate::call::Call, id: event::CallId) -> Bytes {
-        let (code, _, reason) = self.terms();
-        error_message(call.id.as_ref(), code, &self.message, &Detail { call: id, reason })
-    }
-
-    fn response(
-        &self,
-        call: &crate::call::Call,
-        id: event::CallId,
-    ) -> Response<crate::body::ReplyBody> {
-        json_response(self.terms().1, self.error(call, id))
-    }
-}
-
-impl From<&SendError> for Failure {
-    fn from(error: &SendError) -> Self {
-        let status = match error {
-            SendError::Unreachable(_) | SendError::Unproven(_) => Status::Unreachable,
-            SendError::Broken(_) => Status::TransportFailure,
-            SendError::NotTaken(_) => Status::HttpError,
-            SendError::TimedOut(_) => Status::TimedOut,
-            SendError::Full(_) => Status::Unknown,
-        };
-        let http_status = match error {
-            SendError::NotTaken(status) => Some(status.as_u16()),
-            _ => None,
-        };
-        Self { status, http_status, message: error.to_string() }
-    }
-}
-
-/// The call was carried out, but its answer could not be put on record, so it is not released.
-fn unrecorded(
-    call: &crate::call::Call,
-    id: event::CallId,
-    error: &audit::Unavailable,
-) -> Response<crate::body::ReplyBody> {
-    let message = format!("the call ran, but its answer could not be put on record: {error}");
-    let detail = Detail { call: id, reason: "log.unavailable" };
-    json_response(
-        StatusCode::SERVICE_UNAVAILABLE,
-        error_message(call.id.as_ref(), 50_300, &message, &detail),
-    )
 }
