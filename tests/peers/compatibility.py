@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Callable
@@ -18,13 +17,13 @@ import trail
 from certificates import Authority
 from gateway import Gateway
 from matrix import CALLERS, LOCAL_CALLERS, SECURE_CALLERS, Aim, Caller
+from page import publish, table
 from servers import Server
 from stage import Stage, check, equal
 
 CLIENTS_AT_ONCE = 3
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "compatibility.md"
 
 PYPI = ["fastmcp", "mcp", *(f"mcp-server-{name}" for name in ("fetch", "git", "sqlite", "time"))]
 PYPI += ["postgres-mcp"]
@@ -42,8 +41,8 @@ async def compatibility_http(stage: Stage) -> None:
         front = await Gateway.make_for(stage, all_servers)
         cells = await _over_http(stage, front, CALLERS, all_servers, problems)
         check(not problems, "\n  ".join(problems))
-        _publish(stage, "over-http", _table(all_servers, CALLERS, cells))
-        _publish(stage, "versions", _versions())
+        publish(stage, "over-http", _table(all_servers, CALLERS, cells))
+        publish(stage, "versions", _versions())
 
 
 async def compatibility_local(stage: Stage) -> None:
@@ -55,7 +54,7 @@ async def compatibility_local(stage: Stage) -> None:
         wrapped = [server for server in all_servers if server.transport != "HTTP+SSE"]
         cells = await _wrapped(stage, wrapped, problems)
         check(not problems, "\n  ".join(problems))
-        _publish(stage, "local", _table(wrapped, LOCAL_CALLERS, cells))
+        publish(stage, "local", _table(wrapped, LOCAL_CALLERS, cells))
 
 
 async def compatibility_together(stage: Stage) -> None:
@@ -78,7 +77,7 @@ async def compatibility_together(stage: Stage) -> None:
         cells = await _over_http(stage, front, callers, members, problems, together=True)
         lines += _table(members, callers, cells, name).splitlines()[0 if not lines else 2 :]
     check(not problems, "\n  ".join(problems))
-    _publish(stage, "together", "\n".join(lines))
+    publish(stage, "together", "\n".join(lines))
 
 
 async def compatibility_tls(stage: Stage) -> None:
@@ -99,7 +98,7 @@ async def compatibility_tls(stage: Stage) -> None:
     check(not problems, "\n  ".join(problems))
     spoken = {line for line in program.output().splitlines() if line.startswith("HTTP/")}
     equal(spoken, {"HTTP/2.0"}, "HTTP that came to a server that speaks both versions")
-    _publish(stage, "tls", _table(some, SECURE_CALLERS, cells))
+    publish(stage, "tls", _table(some, SECURE_CALLERS, cells))
 
 
 async def _over_http(
@@ -195,20 +194,6 @@ def _revision(calls: list[trail.Record], what: str, problems: list[str]) -> str:
     return str(calls[0].get("protocol", "?"))
 
 
-def _publish(stage: Stage, part: str, text: str) -> None:
-    """Writes a part of the page between its marks, or holds what is there against it."""
-    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
-    before, _, rest = PAGE.read_text().partition(begin)
-    committed, _, after = rest.partition(end)
-    check(bool(after), f"{PAGE.name} has no part `{part}`")
-    if stage.writes_docs:
-        PAGE.write_text(before + begin + text + end + after)
-        return
-    diff = difflib.unified_diff(committed.splitlines(), text.splitlines(), lineterm="", n=0)
-    how = "tests/peers/run --write-docs compatibility"
-    check(committed == text, "\n".join([*diff, f"{how} writes {PAGE.name} anew"]))
-
-
 def _table(
     some: list[Server], callers: list[Caller], cells: Cells, together: str | None = None
 ) -> str:
@@ -219,8 +204,7 @@ def _table(
         + [cells.get((server.name, caller.name), "–") for caller in callers]
         for server in some
     ]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, rows)
 
 
 def _versions() -> str:
