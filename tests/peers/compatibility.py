@@ -28,6 +28,15 @@ HERE = Path(__file__).parent
 PYPI = ["fastmcp", "mcp", *(f"mcp-server-{name}" for name in ("fetch", "git", "sqlite", "time"))]
 PYPI += ["postgres-mcp"]
 
+FORBIDDEN = """
+@id("nobody-greets")
+forbid (
+  principal,
+  action == Action::"tools/call",
+  resource == Tool::"forbidden/greet"
+);
+"""
+
 Aiming = Callable[[Caller, Server], Aim]
 
 Cells = dict[tuple[str, str], str]
@@ -101,6 +110,35 @@ async def compatibility_tls(stage: Stage) -> None:
     publish(stage, "tls", _table(some, SECURE_CALLERS, cells))
 
 
+async def compatibility_outcomes(stage: Stage) -> None:
+    """Every client makes calls that do not succeed: it learns why, and the record says the same."""
+    served = await servers.fixture_http(stage)
+    kinds = {
+        "a tool that fails": ("fails", "test_error_handling", "intentionally", "tool-error"),
+        "a tool that is not there": ("missing", "no_such_tool", "no_such_tool", "protocol-error"),
+        "a tool that policy forbids": ("forbidden", "greet", "no policy permits", "policy.forbid"),
+    }
+    some = [
+        dataclasses.replace(
+            served, name=name, title=title, tool=tool, answer=answer, arguments={"name": "Jane"}
+        )
+        for title, (name, tool, answer, _) in kinds.items()
+    ]
+    front = await Gateway.make_for(stage, some)
+    front.add_to_policy(FORBIDDEN)
+    problems: list[str] = []
+    records = await _recorded(stage, front, CALLERS, some, problems)
+    for server, caller in _pairs(CALLERS, some):
+        is_silent = caller.only_listed and server.name == "missing"
+        wanted = [] if is_silent else [kinds[server.title][-1]]
+        outcomes = [trail.outcome(call) for call in _of(records, server, caller)]
+        if outcomes != wanted:
+            problems.append(f"{caller.name}, {server.name}: on record is {outcomes}")
+    check(not problems, "\n  ".join(problems))
+    rows = [[title, f"`{kinds[title][-1]}`"] for title in kinds]
+    publish(stage, "outcomes", table(["call", "on record"], rows))
+
+
 async def _over_http(
     stage: Stage,
     front: Gateway,
@@ -110,7 +148,28 @@ async def _over_http(
     *,
     together: bool = False,
 ) -> Cells:
-    """All servers behind one gateway, each by itself or together; each client has a token of its own."""
+    """A call of each client to each server: the revision on record."""
+    records = await _recorded(stage, front, callers, some, problems, together=together)
+    return {
+        (server.name, caller.name): _revision(
+            _of(records, server, caller), f"{caller.name} {server.name}", problems
+        )
+        for server, caller in _pairs(callers, some)
+    }
+
+
+async def _recorded(
+    stage: Stage,
+    front: Gateway,
+    callers: list[Caller],
+    some: list[Server],
+    problems: list[str],
+    *,
+    together: bool = False,
+) -> list[trail.Record]:
+    """All servers behind one gateway, each by itself or together; each client has a token of its own.
+    What is on record of their calls.
+    """
     await front.start()
 
     def aim(caller: Caller, server: Server) -> Aim:
@@ -123,16 +182,14 @@ async def _over_http(
     await _call_all(stage, callers, some, aim, problems)
     await front.stop()
     await gateway.verify(stage, front.log, front.directory / "keys" / "log.key.pub")
-    records = await trail.read(stage, front.log)
-    cells: Cells = {}
-    for server, caller in _pairs(callers, some):
-        mine = [
-            record
-            for record in _tool_calls(records, server)
-            if record["actor"]["id"] == caller.name
-        ]
-        cells[server.name, caller.name] = _revision(mine, f"{caller.name} {server.name}", problems)
-    return cells
+    return await trail.read(stage, front.log)
+
+
+def _of(records: list[trail.Record], server: Server, caller: Caller) -> list[trail.Record]:
+    """The calls of a client to tools of a server."""
+    return [
+        record for record in _tool_calls(records, server) if record["actor"]["id"] == caller.name
+    ]
 
 
 async def _wrapped(stage: Stage, some: list[Server], problems: list[str]) -> Cells:

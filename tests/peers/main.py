@@ -29,6 +29,7 @@ import judge_tiles
 import judge_timestamps
 import judge_tokens
 import judge_witnesses
+import modern
 import over_http
 import over_stdio
 import refusals
@@ -38,7 +39,7 @@ from stage import Failed, NotRun, Stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
 
-MODULES = [over_http, over_stdio, transports, wrapped, federation, refusals, demo]
+MODULES = [over_http, over_stdio, modern, transports, wrapped, federation, refusals, demo]
 MODULES += [conformance, conformance_clients, compatibility]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]

@@ -72,6 +72,8 @@ class Caller:
     calls: Calls
     only_modern: bool = False
     """Whether it speaks 2026-07-28 and nothing else."""
+    only_listed: bool = False
+    """Whether it calls no tool that it has not seen in the list."""
     path: str = "mcp"
     """The end of the address that it asks for: `mcp`, or `sse` for HTTP+SSE."""
 
@@ -89,10 +91,17 @@ def one_by_one(call: Callable[[Stage, Aim], Awaitable[str]]) -> Calls:
             try:
                 said.append(await call(stage, aim))
             except Exception as error:
-                said.append(f"{type(error).__name__}: {error}")
+                said.append(_told(error))
         return said
 
     return calls
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, without the groups that tasks make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 def python(mode: str, http: str = "HTTP/1.1") -> Calls:
@@ -213,8 +222,14 @@ CALLERS = [
     Caller("typescript-auto", "TypeScript, auto", typescript("auto")),
     Caller("typescript-sse", "TypeScript, HTTP+SSE", typescript("legacy"), path="sse"),
     Caller("rust", "Rust `rmcp`", all_at_once(_rust)),
-    Caller("inspector", "Inspector", inspector("legacy")),
-    Caller("inspector-modern", "Inspector, modern", inspector("modern"), only_modern=True),
+    Caller("inspector", "Inspector", inspector("legacy"), only_listed=True),
+    Caller(
+        "inspector-modern",
+        "Inspector, modern",
+        inspector("modern"),
+        only_modern=True,
+        only_listed=True,
+    ),
     Caller("fastmcp", "FastMCP", one_by_one(_fastmcp)),
 ]
 """Every client; `auto` ones ask for 2026-07-28 first, as do Python's, Rust's and FastMCP's by themselves."""
