@@ -2,6 +2,7 @@
 //! is released, and each call knows what became of the definition it rests on. It refuses to judge
 //! changes; policies do.
 
+use crate::session::handle_digest;
 use audit::{Recorder, Unavailable};
 use event::{Actor, CallId, Event, Kind, ResourceKind, bounded};
 use inventory::{
@@ -9,20 +10,24 @@ use inventory::{
     differences, hidden_characters, kind_word,
 };
 use mcp::{ListKind, Listing};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
-use tokio::sync::Mutex;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::{Mutex, RwLock as AllServers};
 
 /// What is known of the definitions of all servers behind the gateway.
 #[derive(Debug)]
 pub struct Definitions {
     /// Changed only by who has the turn, after the change is on record.
     known: RwLock<Inventory>,
-    /// One page or set of approvals after the other, so that none is released before the change that
-    /// it shows is on record, whoever else saw it at the same time.
-    turn: Mutex<()>,
+    /// One page of a server after the other, so that none is released before the change that it shows is
+    /// on record, whoever else saw it at the same time. By server, so that none waits for another.
+    turns: StdMutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// Held alone by who takes up approvals, which concern all servers.
+    all: AllServers<()>,
+    /// One who writes the state down after the other.
+    saving: Mutex<()>,
     store: Option<Store>,
     /// Set while the store lacks something that is known.
     unsaved: AtomicBool,
@@ -58,7 +63,9 @@ impl Definitions {
     pub fn in_memory(known: Inventory, hide_forbidden: bool) -> Self {
         Self {
             known: RwLock::new(known),
-            turn: Mutex::new(()),
+            turns: StdMutex::default(),
+            all: AllServers::new(()),
+            saving: Mutex::new(()),
             store: None,
             unsaved: AtomicBool::new(false),
             hide_forbidden,
@@ -79,7 +86,7 @@ impl Definitions {
                 return Ok(());
             }
         };
-        let _turn = self.turn.lock().await;
+        let _alone = self.all.write().await;
         for file in waiting {
             self.take_up_file(recorder, file).await?;
         }
@@ -126,7 +133,9 @@ impl Definitions {
         showing: Showing<'_>,
         listing: &Listing<'_>,
     ) -> Result<(), Unavailable> {
-        let _turn = self.turn.lock().await;
+        let _all = self.all.read().await;
+        let turn = self.turn_of(showing.server);
+        let _turn = turn.lock().await;
         let actor = actor_name(showing.actor);
         let examined = self.read().examine(
             &Sighting {
@@ -142,22 +151,7 @@ impl Definitions {
             tracing::warn!(server, left_out, "a list is too long: some of it is not watched");
         }
         let changes = examined.changes.len();
-        for (place, change) in examined.changes.iter().enumerate() {
-            let event = changed_event(recorder, showing, listing.kind, change);
-            // Those before it are durable when it is. The queue of the log has room for so many.
-            if place + 1 == changes || place % TOGETHER == TOGETHER - 1 {
-                recorder.record(&event).await?;
-            } else {
-                recorder.submit(&event)?;
-            }
-            tracing::info!(
-                server = showing.server,
-                kind = kind_word(listing.kind),
-                change = change.changed.as_str(),
-                state = change.state.as_str(),
-                "inventory changed"
-            );
-        }
+        put_on_record(recorder, showing, listing.kind, &examined.changes).await?;
         self.known.write().unwrap_or_else(PoisonError::into_inner).apply(examined);
         if changes != 0 {
             self.save().await;
@@ -210,10 +204,20 @@ impl Definitions {
     /// changes are on record.
     async fn save(&self) -> bool {
         let Some(store) = self.store.clone() else { return true };
+        let _saving = self.saving.lock().await;
         let state = self.read().to_json();
         let saved = blocking(move || store.save(&state)).await;
         self.unsaved.store(saved.is_err(), Ordering::Relaxed);
         settle(saved)
+    }
+
+    /// There are as many as servers, which the configuration names.
+    fn turn_of(&self, server: &str) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(server) {
+            return Arc::clone(turn);
+        }
+        Arc::clone(turns.entry(server.to_owned()).or_default())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inventory> {
@@ -228,6 +232,66 @@ fn actor_name(actor: &Actor) -> String {
         return bounded(&actor.id, NAME_BYTES_MAX);
     }
     bounded(&format!("{}/{}", actor.provider, actor.id), NAME_BYTES_MAX)
+}
+
+/// Records the changes of one page, durably when it returns: the first ones each by itself, the others in one
+/// event, so that a server cannot fill the log by declaring everything anew.
+async fn put_on_record(
+    recorder: &Recorder,
+    showing: Showing<'_>,
+    kind: ListKind,
+    changes: &[Change],
+) -> Result<(), Unavailable> {
+    let (single, others) = changes.split_at(changes.len().min(SINGLE_MAX));
+    let mut events: Vec<Event> =
+        single.iter().map(|change| changed_event(recorder, showing, kind, change)).collect();
+    if !others.is_empty() {
+        events.push(summary_event(recorder, showing, kind, others));
+    }
+    let Some(last) = events.pop() else { return Ok(()) };
+    for event in events {
+        recorder.submit(&event)?;
+    }
+    // Those before it are durable when it is.
+    recorder.record(&last).await?;
+    let (server, kind) = (showing.server, kind_word(kind));
+    for change in single {
+        let (change, state) = (change.changed.as_str(), change.state.as_str());
+        tracing::info!(server, kind, change, state, "inventory changed");
+    }
+    if !others.is_empty() {
+        tracing::warn!(server, kind, more = others.len(), "inventory changed in very many items");
+    }
+    Ok(())
+}
+
+/// Changes beyond those that have an event each: how many of each sort, and a digest of all of them.
+fn summary_event(
+    recorder: &Recorder,
+    showing: Showing<'_>,
+    kind: ListKind,
+    changes: &[Change],
+) -> Event {
+    let count = |sort: &Changed| changes.iter().filter(|change| change.changed == *sort).count();
+    let lines: String = changes
+        .iter()
+        .map(|change| {
+            let after = change.after.as_ref().map_or("-", |after| after.digest.as_str());
+            format!("{} {after} {:?}\n", change.changed.as_str(), change.name)
+        })
+        .collect();
+    let mut details = BTreeMap::from([
+        ("call".to_owned(), showing.call.to_string()),
+        ("change".to_owned(), "several".to_owned()),
+        ("digest".to_owned(), handle_digest(lines.as_bytes())),
+        ("kind".to_owned(), kind_word(kind).to_owned()),
+        ("server".to_owned(), showing.server.to_owned()),
+    ]);
+    for sort in [Changed::Added, Changed::Differs, Changed::Removed] {
+        details.insert(sort.as_str().to_owned(), count(&sort).to_string());
+    }
+    let notice = Event::notice(recorder.stamp(None, None), Kind::InventoryChanged, details);
+    Event { actor: Some(showing.actor.clone()), ..notice }
 }
 
 fn changed_event(
@@ -280,5 +344,5 @@ fn settle(done: Result<(), StoreError>) -> bool {
 const DIFF_BYTES_MAX: usize = 4_096;
 /// Bytes of a name in an event.
 const NAME_BYTES_MAX: usize = 1_000;
-/// Changes that are handed to the log before one of them is waited for.
-const TOGETHER: usize = 256;
+/// Changes of one page that have an event each; fewer than the queue of the log has room for.
+const SINGLE_MAX: usize = 256;

@@ -306,3 +306,29 @@ async fn pages_of_one_reader_make_one_list() {
         .collect();
     assert_eq!(changes, ["a added", "b added", "b removed"]);
 }
+
+#[tokio::test]
+async fn very_many_changes_are_one_event_beyond_the_first() {
+    let page = |from: usize| {
+        let tool = |n: usize| format!(r#"{{"name":"t{n}","description":"as of {from}"}}"#);
+        let tools: Vec<String> = (0..300).map(tool).collect();
+        format!(r#"{{"tools":[{}]}}"#, tools.join(","))
+    };
+    let tools = Arc::new(Mutex::new(page(0)));
+    let upstream = listing(&tools).await;
+    let definitions = Definitions::in_memory(Inventory::new(Settings::default()), false);
+    let rig = plan(&upstream, definitions).start().await;
+    assert_eq!(rig.send(list("1")).await.status, 200);
+    *tools.lock().unwrap() = page(1);
+    assert_eq!(rig.send(list("2")).await.status, 200);
+    let answer = rig.send(modern_call("\"c\"", "t299")).await.message().await;
+    assert_eq!(reason(&answer), "policy.forbid", "the last one counts as changed too");
+    let trail = rig.stop().await;
+    let changes = changes(&trail);
+    assert_eq!(changes.len(), 2 * 257);
+    let (last, single) = changes.split_last().unwrap();
+    assert_eq!(detail(single.last().unwrap(), "name"), "t255");
+    let words = ["change", "added", "changed", "removed"].map(|key| detail(last, key));
+    assert_eq!(words, ["several", "0", "44", "0"]);
+    assert!(detail(last, "digest").starts_with("sha256:"));
+}
