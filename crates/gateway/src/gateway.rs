@@ -4,6 +4,7 @@ use crate::backend::Stops;
 use crate::beside::Beside;
 use crate::config::{AnswerDurability, Limits, Listener, NamedServer};
 use crate::definitions::Definitions;
+use crate::entrance::STRANGERS_MAX;
 use crate::handles::Remembered;
 use crate::noise;
 use crate::observer::Observer;
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub(crate) limits: Limits,
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) calls: Arc<Semaphore>,
+    /// Places of callers who are not known yet.
+    pub(crate) strangers: Semaphore,
     pub(crate) exchanges: TaskTracker,
     pub(crate) stops: Stops,
     /// Requests that are no calls.
@@ -104,6 +107,7 @@ impl Gateway {
             listener: parts.listener,
             beside: parts.beside,
             calls: Arc::new(Semaphore::new(changeable.limits.calls_max)),
+            strangers: Semaphore::new(STRANGERS_MAX),
             limits: changeable.limits,
             exchanges,
             stops,

@@ -16,6 +16,7 @@ mod connection;
 mod definitions;
 mod delegate;
 mod ending;
+mod entrance;
 mod event_stream;
 mod exchange;
 mod failure;

@@ -5,22 +5,19 @@ use crate::asked::Origin;
 use crate::backend::stopping;
 use crate::beside::RequestHead;
 use crate::body::ReplyBody;
-use crate::claims;
 use crate::client::ClientEnd;
 use crate::connection::{self, Protocol};
+use crate::entrance::TurnedAway;
 use crate::gateway::Gateway;
-use crate::headers;
 use crate::inbound::Inbound;
 use crate::noise;
 use crate::pipeline::{Caller, known};
 use crate::refusal::{self, Cause, Refusal};
-use crate::reload::Door;
 use crate::table::Route;
 use crate::tls::{self, ListenerTls};
 use bytes::Bytes;
 use event::{Chain, Transport};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -195,36 +192,25 @@ impl Gateway {
         client: ClientEnd,
     ) {
         let (parts, body) = request.into_parts();
-        let (method, uri) = (parts.method, parts.uri);
+        let uri = parts.uri;
         let door = self.door.load_full();
         let mut inbound = Inbound {
-            method: method.clone(),
+            method: parts.method,
             headers: parts.headers,
             body: Bytes::new(),
             caller: Caller::Verify(Arc::clone(&door.identity)),
             origin,
             chain: Chain::default(),
         };
-        if matches!(route, Route::Nowhere) {
-            let cause = Cause::Path(self.table.load().endpoints().join(" "));
-            return self.refuse_noise(&route, cause, inbound, client).await;
-        }
-        let Ok(slot) = self.calls.try_acquire() else {
-            let cause = Cause::Overloaded("as many calls are in progress as are allowed");
-            return self.refuse(&route, cause, inbound, client).await;
+        let place = match self.enter(&door, (&route, &uri), &mut inbound, body).await {
+            Ok(place) => place,
+            Err(TurnedAway::Noise(cause)) => {
+                return self.refuse_noise(&route, cause, inbound, client).await;
+            }
+            Err(TurnedAway::Message(cause)) => {
+                return self.refuse(&route, cause, inbound, client).await;
+            }
         };
-        if let Err(cause) = door.check_head(&uri, &inbound.headers) {
-            return self.refuse(&route, cause, inbound, client).await;
-        }
-        if !route.methods().split(", ").any(|served| served == method.as_str()) {
-            return self
-                .refuse_noise(&route, Cause::Method(route.methods()), inbound, client)
-                .await;
-        }
-        match door.read_body(&method, &inbound.headers, body).await {
-            Ok(body) => inbound.body = body,
-            Err(cause) => return self.refuse(&route, cause, inbound, client).await,
-        }
         match route {
             Route::Backend(backend) => backend.serve(inbound, client).await,
             Route::Stream(backend, endpoint) => {
@@ -236,7 +222,7 @@ impl Gateway {
             Route::Federation(federation) => federation.serve(inbound, client).await,
             Route::Nowhere => {}
         }
-        drop(slot);
+        drop(place);
     }
 
     /// The record of a refusal first, then the answer.
@@ -263,55 +249,5 @@ impl Gateway {
             backend.pipeline.tell_refusal(&refusal);
         }
         (refusal, received.origin)
-    }
-}
-
-impl Door {
-    fn check_head(&self, uri: &Uri, map: &HeaderMap) -> Result<(), Cause> {
-        let shown = |name| {
-            let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-            event::bounded(&value.unwrap_or_default(), 100)
-        };
-        if !headers::host_allowed(uri.authority(), map, &self.allowed_hosts) {
-            let authority =
-                uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
-            return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
-        }
-        if !headers::origin_allowed(map, &self.allowed_origins) {
-            return Err(Cause::Origin(shown(http::header::ORIGIN)));
-        }
-        if let Some(name) = claims::overrides(map) {
-            return Err(Cause::Override(name.as_str()));
-        }
-        if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
-            return Err(Cause::OutOfPlace("second session id in one"));
-        }
-        Ok(())
-    }
-
-    /// Reads a body of bounded size in bounded time. Only POST has one.
-    async fn read_body(
-        &self,
-        method: &Method,
-        map: &HeaderMap,
-        body: Incoming,
-    ) -> Result<Bytes, Cause> {
-        if method != Method::POST {
-            return Ok(Bytes::new());
-        }
-        if headers::is_encoded(map) {
-            return Err(Cause::Encoded);
-        }
-        if !headers::media_type_is(map, "application/json") {
-            return Err(Cause::MediaType);
-        }
-        let limited = Limited::new(body, self.request_bytes_max).collect();
-        match tokio::time::timeout(self.body_timeout, limited).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(Cause::TooLarge(self.request_bytes_max))
-            }
-            Ok(Err(_)) | Err(_) => Err(Cause::Incomplete),
-        }
     }
 }

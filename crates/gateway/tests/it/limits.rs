@@ -1,7 +1,7 @@
 //! Bounds of one actor and of one server: refused in the right words, on record, unseen by the server.
 
 use crate::client::Ask;
-use crate::messages::{code, modern_call, result};
+use crate::messages::{call_body, code, modern_call, result};
 use crate::rig::Plan;
 use crate::trail;
 use crate::upstream::{Upstream, json};
@@ -82,4 +82,18 @@ async fn a_server_may_have_smaller_requests_and_shorter_times() {
     drop(held);
     let trail = rig.stop().await;
     assert_eq!(trail::reason(trail.refusal()), "limit.request-bytes");
+}
+
+#[tokio::test]
+async fn a_stranger_has_little_room() {
+    let (upstream, _waiting) = Upstream::held().await;
+    let rig = Plan::http(&upstream).start().await;
+    let large = || Ask::post(call_body("1", &"x".repeat(100_000)));
+    assert_eq!(large().token("nonsense").send(rig.address).await.status, 401);
+    let known = large().token(&rig.token("alice")).send(rig.address).await;
+    assert_eq!(known.status, 400, "read, and its name is too long");
+    let trail = rig.stop().await;
+    let [stranger, known] = trail.refusals()[..] else { panic!("{:#?}", trail.refusals()) };
+    assert!(trail::reason(stranger).starts_with("identity."), "{}", trail::reason(stranger));
+    assert!(trail::reason(known).starts_with("malformed."), "{}", trail::reason(known));
 }

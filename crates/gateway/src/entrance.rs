@@ -1,0 +1,151 @@
+//! What must be true of a request before it is read, and what it may take up until then: who proves who they are has a place among
+//! the calls and the room of a message; strangers have few places and little room, so that they can take
+//! neither away from others. Whether a stranger is refused is not decided here.
+
+use crate::claims;
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::inbound::Inbound;
+use crate::refusal::Cause;
+use crate::reload::Door;
+use crate::table::Route;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use identity::Rejection;
+use tokio::sync::SemaphorePermit;
+
+/// A place for one exchange, held until it ends.
+#[derive(Debug)]
+pub(crate) struct Place<'g> {
+    _held: SemaphorePermit<'g>,
+    /// Why the caller counts as a stranger.
+    stranger: Option<Rejection>,
+}
+
+/// A request that goes no further.
+#[derive(Debug)]
+pub(crate) enum TurnedAway {
+    /// What anybody can send without a message.
+    Noise(Cause),
+    Message(Cause),
+}
+
+impl Gateway {
+    /// Lets a request in: what concerns the connection is checked, and its body read.
+    pub(crate) async fn enter(
+        &self,
+        door: &Door,
+        (route, uri): (&Route, &Uri),
+        inbound: &mut Inbound,
+        body: Incoming,
+    ) -> Result<Place<'_>, TurnedAway> {
+        if matches!(route, Route::Nowhere) {
+            let endpoints = self.table.load().endpoints().join(" ");
+            return Err(TurnedAway::Noise(Cause::Path(endpoints)));
+        }
+        door.check_head(uri, &inbound.headers).map_err(TurnedAway::Message)?;
+        let mut served = route.methods().split(", ");
+        if !served.any(|served| served == inbound.method.as_str()) {
+            return Err(TurnedAway::Noise(Cause::Method(route.methods())));
+        }
+        let place = self.place(door, &inbound.headers).await.map_err(TurnedAway::Message)?;
+        let bytes_max = place.bytes_max(door);
+        match door.read_body(&inbound.method, &inbound.headers, body, bytes_max).await {
+            Ok(body) => inbound.body = body,
+            Err(unread) => return Err(TurnedAway::Message(place.cause(unread))),
+        }
+        Ok(place)
+    }
+
+    /// A place for a request with this head.
+    async fn place(&self, door: &Door, head: &HeaderMap) -> Result<Place<'_>, Cause> {
+        let authorization = head.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
+        let authorization: Vec<&[u8]> = authorization.collect();
+        let verified = door.identity.verify(&authorization, self.recorder.clock().now()).await;
+        let Err(rejection) = verified else {
+            let full = Cause::Overloaded("as many calls are in progress as are allowed");
+            let held = self.calls.try_acquire().map_err(|_| full)?;
+            return Ok(Place { _held: held, stranger: None });
+        };
+        match self.strangers.try_acquire() {
+            Ok(held) => Ok(Place { _held: held, stranger: Some(rejection) }),
+            Err(_) => Err(Cause::Unidentified(rejection)),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The most bytes of a body.
+    fn bytes_max(&self, door: &Door) -> usize {
+        match self.stranger {
+            None => door.request_bytes_max,
+            Some(_) => door.request_bytes_max.min(STRANGER_BYTES_MAX),
+        }
+    }
+
+    /// What is wrong with a request whose body could not be read: of a stranger, that it is one.
+    fn cause(self, unread: Cause) -> Cause {
+        match (unread, self.stranger) {
+            (Cause::TooLarge(_), Some(rejection)) => Cause::Unidentified(rejection),
+            (unread, _) => unread,
+        }
+    }
+}
+
+impl Door {
+    fn check_head(&self, uri: &Uri, map: &HeaderMap) -> Result<(), Cause> {
+        let shown = |name| {
+            let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+            event::bounded(&value.unwrap_or_default(), 100)
+        };
+        if !headers::host_allowed(uri.authority(), map, &self.allowed_hosts) {
+            let authority =
+                uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
+            return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
+        }
+        if !headers::origin_allowed(map, &self.allowed_origins) {
+            return Err(Cause::Origin(shown(http::header::ORIGIN)));
+        }
+        if let Some(name) = claims::overrides(map) {
+            return Err(Cause::Override(name.as_str()));
+        }
+        if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
+            return Err(Cause::OutOfPlace("second session id in one"));
+        }
+        Ok(())
+    }
+
+    /// Reads a body of bounded size in bounded time. Only POST has one.
+    async fn read_body(
+        &self,
+        method: &Method,
+        map: &HeaderMap,
+        body: Incoming,
+        bytes_max: usize,
+    ) -> Result<Bytes, Cause> {
+        if method != Method::POST {
+            return Ok(Bytes::new());
+        }
+        if headers::is_encoded(map) {
+            return Err(Cause::Encoded);
+        }
+        if !headers::media_type_is(map, "application/json") {
+            return Err(Cause::MediaType);
+        }
+        let limited = Limited::new(body, bytes_max).collect();
+        match tokio::time::timeout(self.body_timeout, limited).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Cause::TooLarge(bytes_max)),
+            Ok(Err(_)) | Err(_) => Err(Cause::Incomplete),
+        }
+    }
+}
+
+/// Exchanges of strangers at once; more are refused before their bodies are read.
+pub(crate) const STRANGERS_MAX: usize = 256;
+
+/// Bytes of the body of a stranger, read so that its refusal says what was asked.
+const STRANGER_BYTES_MAX: usize = 64 << 10;
