@@ -29,6 +29,7 @@ import judge_tiles
 import judge_timestamps
 import judge_tokens
 import judge_witnesses
+import lossless
 import modern
 import over_http
 import over_stdio
@@ -39,8 +40,8 @@ from stage import Failed, NotRun, Stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
 
-MODULES = [over_http, over_stdio, modern, transports, wrapped, federation, refusals, demo]
-MODULES += [conformance, conformance_clients, compatibility]
+MODULES = [over_http, over_stdio, modern, lossless, transports, wrapped, federation, refusals]
+MODULES += [demo, conformance, conformance_clients, compatibility]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]
 
