@@ -1,4 +1,5 @@
-"""The server of the soak: one tool of each temper, over HTTP or on standard input and output.
+"""The server of the soak: one tool of each temper, by Streamable HTTP, by HTTP+SSE, or on standard input
+and output.
 
 `server.py http PORT` or `server.py stdio`. Knows nothing of the gateway. Standard library only.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import sys
 import threading
 import time
@@ -18,6 +20,9 @@ TOOLS = ["fails", "fine", "slow", "stream", "wrong"]
 SLOW_SECONDS = 0.2
 CHUNKS = 40
 CHUNK_BYTES = 8_192
+WAITING_MAX = 1_000
+STREAMS: dict[str, queue.Queue[bytes]] = {}
+"""What is to be said on each stream of HTTP+SSE."""
 
 
 def message(number: Any, **parts: Any) -> bytes:
@@ -55,6 +60,20 @@ def answer(asked: dict[str, Any]) -> bytes:
     return message(number, result=result | {"resultType": "complete"})
 
 
+def said(asked: dict[str, Any]) -> list[bytes]:
+    """Everything that is said to one request."""
+    steps = range(CHUNKS) if streams(asked) else []
+    return [*map(progress, steps), answer(asked)]
+
+
+def is_request(asked: dict[str, Any]) -> bool:
+    return "id" in asked and "method" in asked
+
+
+def streams(asked: dict[str, Any]) -> bool:
+    return asked["method"] == "tools/call" and asked["params"]["name"] == "stream"
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection of the gateway."""
 
@@ -66,17 +85,48 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if "id" not in asked or "method" not in asked:
+        path, _, stream = self.path.partition("?stream=")
+        if path == "/message":
+            return self.take(asked, stream)
+        if not is_request(asked):
             return self.reply(202, b"")
-        if asked["method"] == "tools/call" and asked["params"]["name"] == "stream":
-            return self.stream(asked)
+        if streams(asked):
+            self.begin_stream()
+            for body in said(asked):
+                self.event(body)
+            self.wfile.write(b"0\r\n\r\n")
+            return None
         headers = {"content-type": "application/json"}
         if asked["method"] == "initialize":
             headers["mcp-session-id"] = uuid.uuid4().hex
         return self.reply(200, answer(asked), headers)
 
+    def take(self, asked: dict[str, Any], stream: str) -> None:
+        """A message of HTTP+SSE, which is answered on the stream."""
+        waiting = STREAMS.get(stream)
+        if waiting is None:
+            return self.reply(404, b"")
+        self.reply(202, b"")
+        if is_request(asked):
+            for body in said(asked):
+                waiting.put(body, timeout=10)
+        return None
+
     def do_GET(self) -> None:
-        self.reply(405, b"")
+        if self.path != "/sse":
+            return self.reply(405, b"")
+        stream = uuid.uuid4().hex
+        waiting = STREAMS[stream] = queue.Queue(WAITING_MAX)
+        try:
+            self.begin_stream()
+            self.event(f"/message?stream={stream}".encode(), b"endpoint")
+            while True:
+                try:
+                    self.event(waiting.get(timeout=1))
+                except queue.Empty:
+                    self.chunk(b": still here\n\n")
+        finally:
+            del STREAMS[stream]
 
     def do_DELETE(self) -> None:
         self.reply(200, b"")
@@ -89,18 +139,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, asked: dict[str, Any]) -> None:
+    def begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for step in range(CHUNKS):
-            self.event(progress(step))
-        self.event(answer(asked))
-        self.wfile.write(b"0\r\n\r\n")
 
-    def event(self, body: bytes) -> None:
-        body = b"data: " + body + b"\n\n"
+    def event(self, body: bytes, name: bytes = b"message") -> None:
+        self.chunk(b"event: " + name + b"\ndata: " + body + b"\n\n")
+
+    def chunk(self, body: bytes) -> None:
         self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
 
 
@@ -116,20 +164,15 @@ class Server(ThreadingHTTPServer):
 def stdio() -> None:
     written = threading.Lock()
 
-    def say(body: bytes) -> None:
-        with written:
-            sys.stdout.buffer.write(body + b"\n")
-            sys.stdout.buffer.flush()
-
     def serve(asked: dict[str, Any]) -> None:
-        if asked["method"] == "tools/call" and asked["params"]["name"] == "stream":
-            for step in range(CHUNKS):
-                say(progress(step))
-        say(answer(asked))
+        for body in said(asked):
+            with written:
+                sys.stdout.buffer.write(body + b"\n")
+                sys.stdout.buffer.flush()
 
     for line in sys.stdin.buffer:
         asked = json.loads(line)
-        if "id" in asked and "method" in asked:
+        if is_request(asked):
             threading.Thread(target=serve, args=(asked,), daemon=True).start()
 
 

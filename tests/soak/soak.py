@@ -1,5 +1,6 @@
 """Mixed traffic for a long time while servers are killed, and what must be true at the end: memory that does
-not grow, no descriptor and no process left behind, and every call that was asked has its end on record.
+not grow; no place, session, descriptor or process left behind; a log that verifies, in which every call has
+its end, and every call that was answered is there.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
+import uuid
 from pathlib import Path
 
-from client import Client
+from client import SERVERS, Client
 
 HERE = Path(__file__).resolve().parent
 BINARY = os.environ["COUNTERSIGN"]
-SETTLE_SECONDS_MAX = 90.0
+SETTLE_SECONDS_MAX = 120.0
+"""Idle sessions end after 15 seconds, and are looked for every 30."""
 GROWTH_MIB_MAX = 16.0
 """Between the second quarter and the last: what allocators keep, and the segments that come and go."""
+UNKNOWN_SHARE_MAX = 0.01
+"""Of calls whose end is `unknown`: more, and the gateway had no places for most of the run."""
+RECORDED = ["initialize", "tools/call", "tools/list"]
+GAUGES = ["calls_free", "exchanges", "programs", "sessions"]
 
 POLICY = """
 @id("soak")
@@ -64,7 +72,9 @@ class Soak:
         self.server: subprocess.Popen[bytes] | None = None
         self.gateway: subprocess.Popen[bytes] | None = None
         self.series: list[tuple[float, float, int, int]] = []
-        self.seen: set[int] = set()
+        self.pages_port = free_port()
+        self.mark = uuid.uuid4().hex
+        """In the environment of every program that the gateway starts, and of what those start."""
         self.killed: collections.Counter[str] = collections.Counter()
 
     def run(self) -> list[str]:
@@ -77,7 +87,7 @@ class Soak:
             env=os.environ | {"COUNTERSIGN_LOG": "error"},
         )
         wait_for(self.port)
-        before = self.look(0.0)
+        before, idle = self.look(0.0), self.gauges()
         stop = threading.Event()
         clients = [
             Client(self.port, self.key, self.arguments.seed * 1_000 + n, stop)
@@ -90,11 +100,12 @@ class Soak:
         for client in clients:
             client.join(60)
         did = sum((client.did for client in clients), collections.Counter())
+        answered = sum((client.answered for client in clients), collections.Counter())
         print("did:", json.dumps(dict(sorted(did.items()))))
         print("killed:", json.dumps(dict(self.killed)))
         faults = ["a client hangs"] if any(client.is_alive() for client in clients) else []
-        faults += self.settled(before[2])
-        return faults + self.judged(did)
+        faults += self.memory() + self.settled(before[2], idle)
+        return faults + self.stopped() + self.on_record(answered)
 
     def make(self) -> None:
         made = subprocess.run(
@@ -111,7 +122,11 @@ class Soak:
         command = json.dumps([sys.executable, str(HERE / "server.py"), "stdio"])
         # Sessions that no client ends must not fill the places of those to come.
         text += "\n[limits]\nsession_idle_s = 15\n"
+        text += f'\n[metrics]\nlisten = "127.0.0.1:{self.pages_port}"\n'
         text += f'\n[[server]]\nname = "local"\ncommand = {command}\n'
+        text += f'environment = {{ SOAK = "{self.mark}" }}\n'
+        text += '\n[[server]]\nname = "old"\ntransport = "sse"\n'
+        text += f'url = "http://127.0.0.1:{self.server_port}/sse"\n'
         config.write_text(text)
         (self.directory / "policy" / "soak.cedar").write_text(POLICY)
 
@@ -148,6 +163,19 @@ class Soak:
         descriptors = len(os.listdir(f"/proc/{self.gateway.pid}/fd"))
         return elapsed, kib / 1_024, descriptors, len(self.children())
 
+    def gauges(self) -> dict[str, float]:
+        """What the gateway says it has, all servers together."""
+        page = f"http://127.0.0.1:{self.pages_port}/metrics"
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        sums: dict[str, float] = dict.fromkeys(GAUGES, 0.0)
+        for line in lines:
+            name, _, value = line.partition(" ")
+            name = name.partition("{")[0].removeprefix("countersign_")
+            if name in sums:
+                sums[name] += float(value)
+        return sums
+
     def children(self) -> list[int]:
         assert self.gateway
         found = []
@@ -156,64 +184,118 @@ class Soak:
                 fields = path.read_text().rpartition(")")[2].split()
                 if int(fields[1]) == self.gateway.pid and fields[0] != "Z":
                     found.append(int(path.parent.name))
-        self.seen.update(found)
         return found
 
-    def settled(self, descriptors_before: int) -> list[str]:
-        """Memory over time, and what is left when nobody calls any more."""
+    def marked(self) -> list[int]:
+        """Every process that the gateway started, whoever its parent is by now."""
+        mark, found = self.mark.encode(), []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
+
+    def memory(self) -> list[str]:
         print("seconds, resident MiB, descriptors, processes:")
         step = max(1, len(self.series) // 30)
         for elapsed, resident, descriptors, processes in self.series[::step]:
             print(f"  {elapsed:6.0f} {resident:7.1f} {descriptors:5} {processes:4}")
-        faults = []
         quarter = len(self.series) // 4
-        if quarter:
-            early = statistics.median(row[1] for row in self.series[quarter : 2 * quarter])
-            late = statistics.median(row[1] for row in self.series[-quarter:])
-            print(f"resident: {early:.1f} MiB in the second quarter, {late:.1f} MiB in the last")
-            if early + GROWTH_MIB_MAX < late:
-                faults.append(f"memory grew from {early:.1f} to {late:.1f} MiB")
-        # Connections that nobody uses are kept for a while, and so are programs of sessions that no
-        # client has ended: each has a few descriptors.
+        if not quarter:
+            return ["the run was too short to say anything of memory"]
+        medians = [
+            statistics.median(row[1] for row in self.series[n * quarter : (n + 1) * quarter])
+            for n in range(4)
+        ]
+        shown = ", ".join(f"{median:.1f}" for median in medians)
+        print(f"resident MiB, median of each quarter: {shown}")
+        if medians[1] + GROWTH_MIB_MAX < medians[3]:
+            return [f"memory grew from {medians[1]:.1f} to {medians[3]:.1f} MiB"]
+        return []
+
+    def settled(self, descriptors_before: int, idle: dict[str, float]) -> list[str]:
+        """What is left when nobody calls any more: nothing, as soon as idle sessions have ended."""
+        assert self.gateway
         deadline = time.monotonic() + SETTLE_SECONDS_MAX
         while True:
-            _, _, descriptors, processes = self.look(0)
-            allowed = descriptors_before + 8 + 4 * processes
-            if descriptors <= allowed:
-                break
-            if deadline < time.monotonic():
-                faults.append(f"{descriptors} descriptors are open, {allowed} at most were expected")
+            if self.gateway.poll() is not None:
+                return ["the gateway has ended by itself"]
+            faults = []
+            _, _, descriptors, _ = self.look(0)
+            gauges, processes = self.gauges(), self.marked()
+            if descriptors_before + 8 < descriptors:
+                faults.append(f"{descriptors} descriptors are open, {descriptors_before} were before")
+            if gauges != idle:
+                faults.append(f"the gateway is not idle again: {gauges}, before: {idle}")
+            if processes:
+                faults.append(f"{len(processes)} programs of the gateway run without a session")
+            if not faults or deadline < time.monotonic():
                 break
             time.sleep(1)
-        print(f"descriptors: {descriptors_before} before, {descriptors} after, {processes} programs")
+        waited = SETTLE_SECONDS_MAX - (deadline - time.monotonic())
+        print(f"idle again after {waited:.0f} s: {gauges}, {descriptors} descriptors")
         return faults
 
-    def judged(self, did: collections.Counter[str]) -> list[str]:
-        """Stops the gateway, then reads what it wrote."""
+    def stopped(self) -> list[str]:
+        """Stops the gateway, and reads what it said and what it leaves behind."""
         assert self.gateway
         faults = []
         self.gateway.terminate()
-        if self.gateway.wait(60) != 0:
+        try:
+            self.gateway.wait(60)
+        except subprocess.TimeoutExpired:
+            return ["the gateway does not stop"]
+        if self.gateway.returncode != 0:
             faults.append(f"the gateway ended with {self.gateway.returncode}")
-        orphans = [pid for pid in self.seen if "server.py" in command_line(pid)]
-        if orphans:
-            faults.append(f"{len(orphans)} programs of the gateway outlive it")
-        log = self.directory / "log"
-        key = self.directory / "keys" / "log.key.pub"
+        if orphans := self.marked():
+            faults.append(f"{len(orphans)} programs of the gateway outlive it: {orphans}")
+        said = (self.directory / "stderr").read_text().splitlines()
+        print(f"{len(said)} lines of errors", *said[:5], sep="\n  ")
+        if any("panicked" in line for line in said):
+            faults.append("something panicked: see the lines above")
+        return faults
+
+    def on_record(self, answered: collections.Counter[str]) -> list[str]:
+        """The log verifies; every call has its end there, and every call that was answered is there."""
+        faults = []
+        log, key = self.directory / "log", self.directory / "keys" / "log.key.pub"
         verify = [BINARY, "verify", str(log), "--key", str(key)]
         verified = subprocess.run(verify, capture_output=True, text=True)
         print(verified.stdout)
         if verified.returncode != 0:
             faults.append(f"verify ended with {verified.returncode}: {verified.stderr}")
-        search = subprocess.run([BINARY, "search", str(log), "--json"], capture_output=True, text=True)
-        calls = [json.loads(line) for line in search.stdout.splitlines()]
-        states = collections.Counter(state(call) for call in calls)
-        print("calls on record:", json.dumps(dict(sorted(states.items()))))
-        if states["open"]:
-            faults.append(f"{states['open']} calls have no end on record")
-        asked = sum(did[name] for name in ("initialize", "tools/call", "tools/list"))
-        if len(calls) < asked * 9 // 10:
-            faults.append(f"{asked} requests were sent and {len(calls)} are on record")
+        search = [BINARY, "search", str(log), "--json"]
+        with subprocess.Popen(search, stdout=subprocess.PIPE, text=True) as found:
+            assert found.stdout
+            counts: collections.Counter[tuple[str, str]] = collections.Counter()
+            methods: collections.Counter[str] = collections.Counter()
+            for line in found.stdout:
+                call = json.loads(line)
+                resource = call.get("resource") or {}
+                counts[str(resource.get("server", "-")), outcome_of(call)] += 1
+                methods[str(resource.get("method", "-"))] += 1
+        if found.returncode != 0:
+            faults.append(f"search ended with {found.returncode}")
+        print_table(counts)
+        outcomes: collections.Counter[str] = collections.Counter()
+        for (_, outcome), number in counts.items():
+            outcomes[outcome] += number
+        for outcome in ("open", "in-doubt"):
+            if outcomes[outcome]:
+                faults.append(f"{outcomes[outcome]} calls have no end on record ({outcome})")
+        for method in RECORDED:
+            if methods[method] < answered[method]:
+                faults.append(
+                    f"{answered[method]} of {method} were answered and {methods[method]} are on record"
+                )
+        total = outcomes.total()
+        if outcomes["unknown"] > UNKNOWN_SHARE_MAX * total:
+            faults.append(
+                f"{outcomes['unknown']} of {total} calls ended as `unknown`: all places for programs "
+                "or sessions were taken for long"
+            )
+        if not all(counts[server, "ok"] for server in SERVERS):
+            faults.append("a server has no call that ended well: nothing was tried")
         return faults
 
     def end(self) -> None:
@@ -223,18 +305,25 @@ class Soak:
                 process.wait()
 
 
-def state(call: dict[str, object]) -> str:
+def outcome_of(call: dict[str, object]) -> str:
     outcome = call.get("outcome")
     if isinstance(outcome, dict):
         return str(outcome.get("status"))
-    return str(outcome or ("refused" if call.get("refusal") else "open"))
+    if call.get("end_kind") == "call.in-doubt":
+        return "in-doubt"
+    refusal = call.get("refusal")
+    return f"refused: {refusal.get('reason')}" if isinstance(refusal, dict) else "open"
 
 
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+def print_table(counts: collections.Counter[tuple[str, str]]) -> None:
+    """Outcomes by server."""
+    servers = sorted({server for server, _ in counts})
+    outcomes = sorted({outcome for _, outcome in counts})
+    width = max(map(len, ["calls on record", *outcomes]))
+    print("".join([f"{'calls on record':{width}}", *(f"{name:>10}" for name in servers)]))
+    for outcome in outcomes:
+        cells = (f"{counts[server, outcome]:10}" for server in servers)
+        print("".join([f"{outcome:{width}}", *cells]))
 
 
 def free_port() -> int:
