@@ -12,9 +12,10 @@ use crate::headers;
 use crate::pipeline::{Pipeline, Received, length};
 use crate::refusal::{Detail, error_message, json_response};
 use crate::relay::{event_stream_head, is_frame};
-use crate::session::Session;
+use crate::session::{Owner, Session};
 use crate::source::Source;
 use crate::upstream::Upstream;
+use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
 use crate::upstream::lines::Lines;
@@ -271,7 +272,7 @@ impl Exchange<'_> {
                 .clone()
                 .ok_or_else(|| SendError::Unreachable("the session has no program".to_owned())),
             (None, Method::Initialize) => match self.upstream {
-                Upstream::Stdio(bridge) => bridge.start(),
+                Upstream::Stdio(bridge) => self.start_program(bridge, &asked.owner).await,
                 Upstream::Sse(server) => Conversation::connect(server, asked.proof()).await,
                 Upstream::Http(_) => Err(no_session()),
             },
@@ -281,6 +282,22 @@ impl Exchange<'_> {
             },
             (None, _) => Err(no_session()),
         }
+    }
+
+    /// A program for a new session; where all places are taken, in the place of another's.
+    async fn start_program(
+        &self,
+        bridge: &Bridge,
+        owner: &Owner,
+    ) -> Result<Arc<Conversation>, SendError> {
+        let started = bridge.start();
+        if !matches!(started, Err(SendError::Full(_))) {
+            return started;
+        }
+        let Some(session) = self.pipeline.sessions.make_room(owner) else { return started };
+        // Its place is free when its program has ended.
+        self.pipeline.end_session(&session).await;
+        bridge.start()
     }
 
     /// The first line decides the form: an answer alone goes as JSON, anything before it as a stream.

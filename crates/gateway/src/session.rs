@@ -358,12 +358,23 @@ impl Sessions {
             expired.extend(sessions.extract_if(|_, s| s.is_over(now, idle)).map(|(_, s)| s));
         }
         if sessions.len() >= self.sessions_max {
+            expired
+                .extend(dispensable(&sessions, &owner).and_then(|digest| sessions.remove(&digest)));
+        }
+        if sessions.len() >= self.sessions_max {
             return (Err(SessionsFull), expired);
         }
         let session = Arc::new(self.session(digest.clone(), owner, program, now));
         // A server that hands out the same id again starts that session anew.
         expired.extend(sessions.insert(digest, Arc::clone(&session)));
         (Ok(session), expired)
+    }
+
+    /// Takes out a session, to be ended, so that this owner may have one: see [`dispensable`].
+    pub(crate) fn make_room(&self, owner: &Owner) -> Option<Arc<Session>> {
+        let mut sessions = self.lock();
+        let digest = dispensable(&sessions, owner)?;
+        sessions.remove(&digest)
     }
 
     /// The one session of a wrapped program.
@@ -443,11 +454,35 @@ impl Sessions {
     }
 }
 
+/// The session that has to go when there is no room for one more of this owner: of the owner with the most
+/// sessions, if that one has at least two more, the one that was used least lately of those without a call
+/// in progress. So nobody can take all places from others, and who has most has to end some first.
+fn dispensable(sessions: &HashMap<String, Arc<Session>>, owner: &Owner) -> Option<String> {
+    let mut counts: HashMap<&Owner, usize> = HashMap::new();
+    for session in sessions.values() {
+        *counts.entry(&session.owner).or_default() += 1;
+    }
+    let own = counts.get(owner).copied().unwrap_or_default();
+    let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    if count < own + 2 {
+        return None;
+    }
+    let idle = sessions.iter().filter(|(_, session)| session.owner == *most && session.is_idle());
+    let oldest = idle.min_by_key(|(_, session)| session.lock().last_used);
+    oldest.map(|(digest, _)| digest.clone())
+}
+
 /// The configured number of sessions is in use.
 #[derive(Debug)]
 pub(crate) struct SessionsFull;
 
 impl Session {
+    /// Whether no call is in progress in it.
+    fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.open.is_empty() && state.to_client.is_empty()
+    }
+
     /// Whether it was idle too long, or its own program has ended: the client must start anew.
     fn is_over(&self, now: Instant, idle: Duration) -> bool {
         self.program.as_ref().is_some_and(|program| program.is_ended())

@@ -50,6 +50,25 @@ fn full_means_refused_unless_idle_ones_make_room() {
 }
 
 #[test]
+fn who_has_most_sessions_makes_room_for_others() {
+    let sessions = Sessions::new(3, 10, Duration::from_secs(60));
+    let start = Instant::now();
+    for (place, id) in [b"s1", b"s2", b"s3"].into_iter().enumerate() {
+        let at = start + Duration::from_secs(place as u64);
+        sessions.open(id, owner("a"), None, at).0.unwrap();
+    }
+    let later = start + Duration::from_secs(10);
+    assert!(sessions.open(b"s4", owner("a"), None, later).0.is_err(), "not for itself");
+    let (opened, ended) = sessions.open(b"s4", owner("b"), None, later);
+    assert!(opened.is_ok());
+    let ended: Vec<_> = ended.iter().map(|session| session.digest.clone()).collect();
+    assert_eq!(ended, [handle_digest(b"s1")], "the one that was used least lately");
+    assert!(sessions.open(b"s5", owner("b"), None, later).0.is_err(), "it has one less already");
+    assert!(sessions.make_room(&owner("c")).is_some());
+    assert!(sessions.make_room(&owner("c")).is_none(), "everybody has one");
+}
+
+#[test]
 fn idle_sessions_end() {
     let idle = Duration::from_secs(60);
     let sessions = Sessions::new(10, 10, idle);

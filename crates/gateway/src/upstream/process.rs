@@ -9,10 +9,14 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Mutex, mpsc};
 
 /// Lines that may wait for a program that is slow to read its input.
 const INPUT_LINES_MAX: usize = 256;
+
+/// How long a line waits for room among them; then the program counts as stuck, and the call fails unsent.
+const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// How long a program may take to end by itself once its input is closed, and again once it was asked
 /// to terminate.
@@ -30,6 +34,8 @@ pub struct SpawnError {
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
     lines: mpsc::Sender<Bytes>,
+    /// How long one line may wait for room.
+    patience: Duration,
 }
 
 /// The program no longer reads its input.
@@ -38,6 +44,9 @@ pub(crate) enum InputError {
     /// The program ended or closed its input.
     #[error("server program does not read its input any more")]
     Closed,
+    /// The program reads nothing, and as many lines wait as are allowed.
+    #[error("server program has read nothing for {} s", .0.as_secs())]
+    Stalled(Duration),
 }
 
 /// A running program whose output has not been taken.
@@ -72,7 +81,11 @@ impl Process {
         let stdout = child.stdout.take().ok_or_else(|| failed("no standard output".to_owned()))?;
         let (lines, queue) = mpsc::channel(INPUT_LINES_MAX);
         tokio::spawn(write_lines(stdin, queue));
-        Ok(Self { child, output: Some(BufReader::new(stdout)), input: Some(Input { lines }) })
+        Ok(Self {
+            child,
+            output: Some(BufReader::new(stdout)),
+            input: Some(Input { lines, patience: STALL_MAX }),
+        })
     }
 
     /// The program's input; can be taken once, and is closed when the last clone of it is gone.
@@ -119,12 +132,15 @@ fn terminate(child: &Child) {
 impl Input {
     /// Sends one line. Only bytes cleared by the proofs of their call can be sent.
     pub(crate) async fn send(&self, line: Cleared) -> Result<(), InputError> {
-        self.lines.send(line.into_bytes()).await.map_err(|_| InputError::Closed)
+        self.send_own(line.into_bytes()).await
     }
 
     /// Sends a line that the gateway itself wrote in answer to the server.
     pub(crate) async fn send_own(&self, line: Bytes) -> Result<(), InputError> {
-        self.lines.send(line).await.map_err(|_| InputError::Closed)
+        self.lines.send_timeout(line, self.patience).await.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => InputError::Closed,
+            SendTimeoutError::Timeout(_) => InputError::Stalled(self.patience),
+        })
     }
 }
 
@@ -192,9 +208,12 @@ pub(crate) type Shared = Mutex<Option<Process>>;
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Process, read_line};
+    use super::{Input, InputError, Line, Process, read_line};
     use crate::config::{Command, Stderr};
+    use bytes::Bytes;
+    use std::time::Duration;
     use tokio::io::BufReader;
+    use tokio::sync::mpsc;
 
     async fn lines(input: &[u8], max: usize) -> Vec<Option<Vec<u8>>> {
         let mut reader = BufReader::with_capacity(3, input);
@@ -221,6 +240,21 @@ mod tests {
         );
         assert_eq!(lines(b"0123456789\nok\n", 5).await, vec![None, Some(b"ok\n".to_vec())]);
         assert_eq!(lines(b"0123456789", 5).await, vec![None]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_read_holds_nobody_up() {
+        let (lines, mut queue) = mpsc::channel(1);
+        let input = Input { lines, patience: Duration::from_millis(1) };
+        input.send_own(Bytes::from_static(b"1")).await.unwrap();
+        let stalled = input.send_own(Bytes::from_static(b"2")).await;
+        assert!(matches!(stalled, Err(InputError::Stalled(_))));
+        assert_eq!(queue.recv().await.unwrap(), "1");
+        input.send_own(Bytes::from_static(b"3")).await.unwrap();
+        assert_eq!(queue.recv().await.unwrap(), "3", "what had no room was not sent");
+        drop(queue);
+        let closed = input.send_own(Bytes::from_static(b"4")).await;
+        assert!(matches!(closed, Err(InputError::Closed)));
     }
 
     #[tokio::test]
