@@ -129,7 +129,7 @@ impl Door {
         if method != Method::POST {
             return Ok(Bytes::new());
         }
-        if headers::is_encoded(map) {
+        if headers::is_encoded(map) || headers::is_transfer_coded(map) {
             return Err(Cause::Encoded);
         }
         if !headers::media_type_is(map, "application/json") {

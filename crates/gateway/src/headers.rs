@@ -163,16 +163,24 @@ pub(crate) fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
 
 /// Whether a body is encoded in a way that we would have to undo to see what the upstream sees.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"))
+    has_other_than(headers, &header::CONTENT_ENCODING, b"identity")
+}
+
+/// Whether a body is in a transfer coding beside chunks, which are all that is undone here (RFC 9112, section
+/// 6.1: a server refuses the others).
+pub(crate) fn is_transfer_coded(headers: &HeaderMap) -> bool {
+    has_other_than(headers, &header::TRANSFER_ENCODING, b"chunked")
+}
+
+fn has_other_than(headers: &HeaderMap, name: &HeaderName, plain: &[u8]) -> bool {
+    headers.get_all(name).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(plain))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        client_reply, host_allowed, is_encoded, media_type_is, origin_allowed, upstream_request,
+        client_reply, host_allowed, is_encoded, is_transfer_coded, media_type_is, origin_allowed,
+        upstream_request,
     };
     use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -274,5 +282,7 @@ mod tests {
         assert!(!media_type_is(&headers(&[]), json));
         assert!(is_encoded(&headers(&[("content-encoding", "gzip")])));
         assert!(!is_encoded(&headers(&[("content-encoding", "identity")])));
+        assert!(!is_transfer_coded(&headers(&[("transfer-encoding", "Chunked")])));
+        assert!(is_transfer_coded(&headers(&[("transfer-encoding", "gzip, chunked")])));
     }
 }

@@ -25,7 +25,7 @@ use crate::refusal::{Cause, Refusal, broken_call};
 use crate::relay::unreadable;
 use crate::reported::Told;
 use crate::session::{Owner, Session, Sessions};
-use crate::upstream::process::{Input, Line, Process, SpawnError, read_line};
+use crate::upstream::process::{Input, Line, Process, SpawnError, one_line, read_line};
 use crate::withheld::{Strays, Withholding};
 use audit::Recorder;
 use bytes::Bytes;
@@ -457,6 +457,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     }
 
     async fn write(&self, line: Bytes) {
+        let line = one_line(line);
         let mut writer = self.writer.lock().await;
         let written = async {
             writer.write_all(&line).await?;

@@ -1,5 +1,6 @@
 //! What an audit needs to know of a result. It refuses to judge: a field of an unexpected type is
-//! read as absent, as the reply is forwarded whatever it says.
+//! read as absent, as the reply is forwarded whatever it says. All but `isError`: what is neither `true`
+//! nor `false` there, clients take for either, and the outcome on record would be a guess.
 //!
 //! Bodies from servers are read with [`crate::parse`] under [`Limits::for_replies`]; one that is
 //! refused is an outcome to record. Requests in them are questions to the client.
@@ -103,8 +104,8 @@ impl<'a> ResultView<'a> {
         let mut view = Self::default();
         let mut task = TaskParts::default();
         reader.object(|reader, key, _| match (key, reader.kind()?) {
-            ("isError", Kind::Bool) => {
-                view.is_error = reader.bool()?;
+            ("isError", _) => {
+                view.is_error = read_flag(reader, "result.isError")?;
                 Ok(())
             }
             ("resultType", Kind::String) => {
@@ -210,8 +211,8 @@ impl<'a> TaskParts<'a> {
                 reader.skip()
             })?,
             ("result", Kind::Object) => reader.object(|reader, key, _| {
-                if key == "isError" && reader.kind()? == Kind::Bool {
-                    self.is_error = reader.bool()?;
+                if key == "isError" {
+                    self.is_error = read_flag(reader, "result.result.isError")?;
                     return Ok(());
                 }
                 reader.skip()
@@ -226,6 +227,15 @@ impl<'a> TaskParts<'a> {
         let Self { error_code, is_error, .. } = self;
         self.id.map(|id| Task { id, status, error_code, is_error })
     }
+}
+
+/// Reads what must be `true` or `false`.
+fn read_flag(reader: &mut Reader<'_>, field: &'static str) -> Read<bool> {
+    let at = reader.place();
+    if reader.kind()? != Kind::Bool {
+        return Err(Malformed::new(Fault::WrongType { field, expected: "true or false" }, at));
+    }
+    reader.bool()
 }
 
 /// Reads one text out of an object.

@@ -42,7 +42,7 @@ impl Peer {
         match self {
             Self::Program { .. } => {
                 let input = self.input().ok_or_else(ended)?;
-                let line = proof.clear(one_line(&raw))?;
+                let line = proof.clear(raw)?;
                 input.send(line).await.map_err(|e| SendError::Unreachable(e.to_string()))
             }
             Self::Stream { endpoint, .. } => {
@@ -105,14 +105,4 @@ fn posted() -> HeaderMap {
     headers.insert(header::ACCEPT, accept);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
-}
-
-/// A message on one line: line breaks stand only between JSON tokens (RFC 8259 section 7), where a
-/// space means the same.
-pub(crate) fn one_line(raw: &Bytes) -> Bytes {
-    let body = raw.trim_ascii_end();
-    if !body.iter().any(|b| matches!(b, b'\n' | b'\r')) {
-        return raw.slice_ref(body);
-    }
-    body.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
 }

@@ -146,6 +146,7 @@ impl Input {
 
 async fn write_lines(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Bytes>) {
     while let Some(line) = queue.recv().await {
+        let line = one_line(line);
         let written = async {
             stdin.write_all(&line).await?;
             if !line.ends_with(b"\n") {
@@ -158,6 +159,21 @@ async fn write_lines(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Bytes>) {
             return;
         }
     }
+}
+
+/// A message as one line for every reader: many end a line at a lone carriage return too (Python's
+/// universal newlines, Java, .NET), and would take what stands behind it for a message of its own. Line
+/// breaks stand only between JSON tokens (RFC 8259 section 7), where a space means the same; the one that
+/// ends the message stays, and so does every other byte.
+pub(crate) fn one_line(message: Bytes) -> Bytes {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let ending = [&b"\r\n"[..], b"\n"].into_iter().find(|ending| message.ends_with(ending));
+    let inside = message.len() - ending.map_or(0, <[u8]>::len);
+    if !message.iter().take(inside).any(is_break) {
+        return message;
+    }
+    let at = message.iter().enumerate();
+    at.map(|(at, byte)| if at < inside && is_break(byte) { b' ' } else { *byte }).collect()
 }
 
 /// What the next line is.
@@ -208,7 +224,7 @@ pub(crate) type Shared = Mutex<Option<Process>>;
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, InputError, Line, Process, read_line};
+    use super::{Input, InputError, Line, Process, one_line, read_line};
     use crate::config::{Command, Stderr};
     use bytes::Bytes;
     use std::time::Duration;
@@ -240,6 +256,22 @@ mod tests {
         );
         assert_eq!(lines(b"0123456789\nok\n", 5).await, vec![None, Some(b"ok\n".to_vec())]);
         assert_eq!(lines(b"0123456789", 5).await, vec![None]);
+    }
+
+    #[test]
+    fn nothing_inside_a_message_ends_its_line() {
+        for (message, line) in [
+            ("{}", "{}"),
+            ("{}\n", "{}\n"),
+            ("{}\r\n", "{}\r\n"),
+            (" {\t} \n", " {\t} \n"),
+            ("{\"a\":\r1}\n", "{\"a\": 1}\n"),
+            ("{\r\n\"a\":\n1}", "{  \"a\": 1}"),
+            ("{}\r\r\n", "{} \r\n"),
+            ("{}\r", "{} "),
+        ] {
+            assert_eq!(one_line(Bytes::from_static(message.as_bytes())), line, "{message:?}");
+        }
     }
 
     #[tokio::test]

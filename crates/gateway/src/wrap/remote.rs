@@ -15,7 +15,7 @@ use crate::session::Sessions;
 use crate::tls::ServerTls;
 use crate::upstream::Upstream;
 use crate::upstream::http::{BadUpstream, HttpUpstream};
-use crate::upstream::process::{Line, read_line};
+use crate::upstream::process::{Line, one_line, read_line};
 use audit::Recorder;
 use bytes::Bytes;
 use event::{Actor, Transport};
@@ -274,10 +274,12 @@ fn is_modern(message: &Message<'_>) -> bool {
 /// Writes what the client is to see, one message a line, until nothing more can come.
 async fn write_lines<W: AsyncWrite + Unpin>(mut queue: mpsc::Receiver<Bytes>, mut writer: W) {
     while let Some(message) = queue.recv().await {
-        let line = crate::upstream::peer::one_line(&message);
+        let line = one_line(message);
         let written = async {
             writer.write_all(&line).await?;
-            writer.write_all(b"\n").await?;
+            if !line.ends_with(b"\n") {
+                writer.write_all(b"\n").await?;
+            }
             writer.flush().await
         };
         if let Err(error) = written.await {

@@ -308,6 +308,31 @@ async fn lines_pass_unchanged() {
     assert_eq!(trail.calls("tools/call").len(), cases.len());
 }
 
+/// Clients over HTTP may break the lines of a message, a program's is one line; nothing else differs.
+#[tokio::test]
+async fn messages_become_lines_and_pass_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut runner = TestRunner::default();
+    let cases: Vec<(String, String)> =
+        (0..CASES).map(|_| exchange(true).new_tree(&mut runner).unwrap().current()).collect();
+    let line = |text: &str| text.replace(['\r', '\n'], " ");
+    let answers: String = cases.iter().map(|case| line(&case.1) + "\n").collect();
+    std::fs::write(directory.path().join("answers"), answers).unwrap();
+    let path = directory.path().to_str().unwrap();
+    let rig = Plan::sh(&PARROT.replace("$DIRECTORY", path)).start().await;
+    for (request, answer) in &cases {
+        let reply = rig.send(call(request, &[])).await;
+        assert_eq!(reply.status, 200, "{request}");
+        let (got, sent) = (reply.bytes().await, line(answer));
+        assert_eq!(got.trim_ascii_end(), sent.trim_end().as_bytes(), "{request}");
+    }
+    let trail = rig.stop().await;
+    let seen = std::fs::read_to_string(directory.path().join("seen")).unwrap();
+    let asked: String = cases.iter().map(|case| line(&case.0) + "\n").collect();
+    assert_eq!(seen, asked);
+    assert_eq!(trail.calls("tools/call").len(), cases.len());
+}
+
 #[test]
 fn streams_pass_unchanged() {
     let echo = Echo::start(|bytes| typed(200, "text/event-stream", bytes));

@@ -24,9 +24,24 @@ fn tool_results() {
     });
     view(r#"{"content":[]}"#, |view| assert!(!view.is_error));
     // What has an unexpected type is absent; the reply goes on its way.
-    view(r#"{"isError":"yes","resultType":5,"tools":{},"task":1,"_meta":[]}"#, |view| {
+    view(r#"{"resultType":5,"tools":{},"task":1,"_meta":[]}"#, |view| {
         assert_eq!(ResultView { raw: view.raw, ..ResultView::default() }, *view);
     });
+}
+
+/// Python's SDK takes all of these for `true`; others take them for `false`, or for nothing.
+#[test]
+fn whether_a_tool_failed_is_no_guess() {
+    for flag in ["\"true\"", "1", "\"yes\"", "1.0", "null", "[]"] {
+        for result in [
+            format!(r#"{{"content":[],"isError":{flag}}}"#),
+            format!(r#"{{"taskId":"t","status":"completed","result":{{"isError":{flag}}}}}"#),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+            let refused = parse(body.as_bytes(), &Limits::for_replies()).unwrap_err();
+            assert!(matches!(refused.fault(), Fault::WrongType { .. }), "{body}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use super::{BACKLOG_MAX, LINES_MAX, Opened, Routes, SendError};
 use crate::call::Call;
-use crate::upstream::peer::one_line;
 use bytes::Bytes;
 use mcp::Frame;
 use std::time::Instant;
@@ -237,17 +236,4 @@ fn the_end_of_the_program_ends_every_route() {
     routes.end();
     assert_eq!(taken(&mut call.queue), (vec![], true));
     assert!(try_open(&mut routes, &request("2")).is_err());
-}
-
-#[test]
-fn a_message_of_several_lines_becomes_one() {
-    let cases: [(&[u8], &[u8]); 4] = [
-        (b"{}", b"{}"),
-        (b"{}\r\n", b"{}"),
-        (b"{\n\"a\":\r\n1}\n", b"{ \"a\":  1}"),
-        (b" {\"a\":\"\\n\"} ", b" {\"a\":\"\\n\"}"),
-    ];
-    for (raw, line) in cases {
-        assert_eq!(one_line(&Bytes::from_static(raw)), line);
-    }
 }
