@@ -1,14 +1,20 @@
-//! Certificates and keys for TLS: read at the start, and looked at again while the gateway runs. A pair
-//! that cannot be used never replaces one that can.
+//! Certificates and keys for TLS: read at the start, and looked at again while the gateway runs. What
+//! cannot be used never replaces what can.
 
+mod in_use;
+
+pub(crate) use self::in_use::InUse;
+
+use self::in_use::{Expiring, Role};
 use crate::cadence::Cadence;
+use crate::certificate::Certificate;
 use crate::config::{PairFiles, ServerTlsFiles, TlsFiles};
 use crate::digest;
 use anyhow::Context as _;
 use gateway::config::{NamedServer, Server};
-use gateway::tls::{Identity, ListenerTls, ServerTls};
+use gateway::tls::{Identity, ListenerTls, Roots, ServerTls};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -31,13 +37,18 @@ pub(crate) struct Certificates {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServersTls(BTreeMap<String, (ServerTlsFiles, ServerTls)>);
 
-/// A pair of files, and what was made of them.
+/// Files, and what was made of them.
 #[derive(Debug)]
 struct Kept {
-    files: PairFiles,
-    identity: Arc<Identity>,
+    made: Made,
     /// What was last seen there: a digest, or why it could not be read.
     seen: String,
+}
+
+#[derive(Debug)]
+enum Made {
+    Pair { files: PairFiles, identity: Arc<Identity>, expiring: Arc<Expiring> },
+    Roots { server: String, file: PathBuf, roots: Arc<Roots> },
 }
 
 impl Certificates {
@@ -50,16 +61,11 @@ impl Certificates {
     /// have, so that nothing changes for them.
     pub(crate) fn load_beside(files: &TlsFiles, used: &ServersTls) -> anyhow::Result<Self> {
         let mut kept = Vec::new();
-        let mut keep = |pair: &PairFiles| -> anyhow::Result<Arc<Identity>> {
-            let (chain, key) = read(pair)?;
-            let identity = Identity::new(&chain, &key).with_context(|| unusable(pair))?;
-            let identity = Arc::new(identity);
-            let seen = fingerprint(&chain, &key);
-            kept.push(Kept { files: pair.clone(), identity: Arc::clone(&identity), seen });
-            Ok(identity)
-        };
         let listener = match &files.listener {
-            Some(pair) => Some(ListenerTls::new(keep(pair)?)?),
+            Some(pair) => {
+                let identity = keep_pair(pair, (Role::Listener, ""), &mut kept)?;
+                Some(ListenerTls::new(identity)?)
+            }
             None => None,
         };
         let mut servers = BTreeMap::new();
@@ -70,11 +76,10 @@ impl Certificates {
             }
             let mut tls = ServerTls::default();
             if let Some(path) = &files.roots {
-                let what = || format!("roots of the server `{name}`: `{}`", path.display());
-                tls = tls.trust_only(&read_certificates(path)?).with_context(what)?;
+                tls = tls.trust_only(keep_roots(path, name, &mut kept)?);
             }
             if let Some(pair) = &files.pair {
-                tls = tls.identified_by(keep(pair)?);
+                tls = tls.identified_by(keep_pair(pair, (Role::Client, name), &mut kept)?);
             }
             servers.insert(name.clone(), (files.clone(), tls));
         }
@@ -103,6 +108,15 @@ impl Certificates {
         servers
     }
 
+    /// Shows in `in_use` when each pair expires, for as long as it is in use.
+    pub(crate) fn show_in(&self, in_use: &InUse) {
+        for kept in &self.kept {
+            if let Made::Pair { expiring, .. } = &kept.made {
+                in_use.add(expiring);
+            }
+        }
+    }
+
     /// Looks at the files again and again until `stop`, as long as what was made of them is in use.
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
         (self.listener, self.servers) = (None, ServersTls::default());
@@ -124,39 +138,122 @@ impl Certificates {
 
     /// Takes what has changed and can be used; says once what cannot.
     fn look(&mut self) {
-        self.kept.retain(|kept| Arc::strong_count(&kept.identity) > 1);
-        for kept in &mut self.kept {
-            let table = &kept.files.table;
-            let (seen, taken) = match read(&kept.files) {
-                Ok((chain, key)) => {
-                    let seen = fingerprint(&chain, &key);
-                    if seen == kept.seen {
-                        continue;
-                    }
-                    let taken = kept.identity.replace(&chain, &key);
-                    (seen, taken.with_context(|| unusable(&kept.files)))
-                }
-                Err(error) => (format!("{error:#}"), Err(error)),
-            };
-            let news = seen != kept.seen;
-            kept.seen = seen;
-            match taken {
-                Ok(()) => tracing::info!(%table, "a new certificate is in use"),
-                Err(error) if news => {
-                    tracing::error!(%table, "the old certificate stays in use: {error:#}");
-                }
-                Err(_) => {}
+        self.kept.retain(|kept| kept.made.is_in_use());
+        self.kept.iter_mut().for_each(Kept::look);
+    }
+}
+
+impl Kept {
+    fn look(&mut self) {
+        let (what, found) = self.made.read();
+        let (seen, taken) = match found {
+            Ok(found) if found.seen == self.seen => return,
+            Ok(found) => (found.seen.clone(), self.made.replace(&found)),
+            Err(error) => (format!("{error:#}"), Err(error)),
+        };
+        let news = seen != self.seen;
+        self.seen = seen;
+        match taken {
+            Ok(()) => tracing::info!(%what, "new certificates are in use"),
+            Err(error) if news => {
+                tracing::error!(%what, "the old certificates stay in use: {error:#}");
             }
+            Err(_) => {}
         }
     }
 }
 
-fn read(pair: &PairFiles) -> anyhow::Result<(Vec<u8>, keys::Secret)> {
-    let chain = read_certificates(&pair.certificate)?;
-    Ok((chain, keys::read_private(&pair.key, FILE_BYTES_MAX)?))
+/// What files hold now.
+struct Found {
+    certificates: Vec<u8>,
+    key: Option<keys::Secret>,
+    /// Differs when a file does.
+    seen: String,
 }
 
-fn read_certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
+impl Made {
+    /// Whether anybody but us has it.
+    fn is_in_use(&self) -> bool {
+        match self {
+            Self::Pair { identity, .. } => Arc::strong_count(identity) > 1,
+            Self::Roots { roots, .. } => Arc::strong_count(roots) > 1,
+        }
+    }
+
+    /// What it is, and what its files hold.
+    fn read(&self) -> (String, anyhow::Result<Found>) {
+        match self {
+            Self::Pair { files, .. } => (files.table.clone(), read_pair(files)),
+            Self::Roots { server, file, .. } => (format!("roots of {server}"), read_roots(file)),
+        }
+    }
+
+    fn replace(&self, found: &Found) -> anyhow::Result<()> {
+        match (self, &found.key) {
+            (Self::Pair { files, identity, expiring }, Some(key)) => {
+                identity.replace(&found.certificates, key).with_context(|| unusable(files))?;
+                expiring.set(expiry_s(&found.certificates));
+                Ok(())
+            }
+            (Self::Roots { server, file, roots }, _) => {
+                roots.replace(&found.certificates).with_context(|| unusable_roots(server, file))
+            }
+            (Self::Pair { .. }, None) => Ok(()),
+        }
+    }
+}
+
+fn keep_pair(
+    pair: &PairFiles,
+    (role, server): (Role, &str),
+    kept: &mut Vec<Kept>,
+) -> anyhow::Result<Arc<Identity>> {
+    let found = read_pair(pair)?;
+    let key = found.key.as_deref().map(Vec::as_slice).unwrap_or_default();
+    let identity = Identity::new(&found.certificates, key).with_context(|| unusable(pair))?;
+    let identity = Arc::new(identity);
+    let expiring = Expiring::new(role, server, expiry_s(&found.certificates));
+    let made = Made::Pair {
+        files: pair.clone(),
+        identity: Arc::clone(&identity),
+        expiring: Arc::new(expiring),
+    };
+    kept.push(Kept { made, seen: found.seen });
+    Ok(identity)
+}
+
+fn keep_roots(file: &Path, server: &str, kept: &mut Vec<Kept>) -> anyhow::Result<Arc<Roots>> {
+    let found = read_roots(file)?;
+    let roots = Roots::new(&found.certificates).with_context(|| unusable_roots(server, file))?;
+    let roots = Arc::new(roots);
+    let made =
+        Made::Roots { server: server.to_owned(), file: file.to_owned(), roots: Arc::clone(&roots) };
+    kept.push(Kept { made, seen: found.seen });
+    Ok(roots)
+}
+
+/// The end of the certificate of a chain that ends first, in seconds since 1970. A chain that TLS takes
+/// and we cannot read has none.
+fn expiry_s(chain: &[u8]) -> Option<i64> {
+    let chain = Certificate::all(chain).ok()?;
+    chain.iter().map(|certificate| certificate.not_after_s).min()
+}
+
+fn read_pair(pair: &PairFiles) -> anyhow::Result<Found> {
+    let certificates = read_certificates(&pair.certificate)?;
+    let key = keys::read_private(&pair.key, FILE_BYTES_MAX)?;
+    let seen = format!("{} {}", digest::of(&certificates), digest::of(&key));
+    Ok(Found { certificates, key: Some(key), seen })
+}
+
+fn read_roots(file: &Path) -> anyhow::Result<Found> {
+    let certificates = read_certificates(file)?;
+    let seen = digest::of(&certificates);
+    Ok(Found { certificates, key: None, seen })
+}
+
+/// The bytes of a file of certificates, which is of bounded size.
+pub(crate) fn read_certificates(path: &Path) -> anyhow::Result<Vec<u8>> {
     let what = || format!("cannot read the certificates `{}`", path.display());
     let length = std::fs::metadata(path).with_context(what)?.len();
     anyhow::ensure!(length <= FILE_BYTES_MAX, "`{}` is too large for certificates", path.display());
@@ -168,14 +265,14 @@ fn unusable(pair: &PairFiles) -> String {
     format!("`{}` with certificate `{certificate}` and key `{key}`", pair.table)
 }
 
-/// Differs when either file does.
-fn fingerprint(chain: &[u8], key: &[u8]) -> String {
-    format!("{} {}", digest::of(chain), digest::of(key))
+fn unusable_roots(server: &str, file: &Path) -> String {
+    format!("roots of the server `{server}`: `{}`", file.display())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Certificates, ServersTls};
+    use super::in_use::{Expiry, Role};
+    use super::{Certificates, InUse, ServersTls};
     use crate::config::{PairFiles, ServerTlsFiles, TlsFiles};
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
@@ -203,7 +300,7 @@ mod tests {
 
     /// The pair in use, as far as it shows.
     fn used(certificates: &Certificates) -> String {
-        format!("{:?}", certificates.kept[0].identity)
+        format!("{:?}", certificates.kept[0].made)
     }
 
     #[test]
@@ -237,9 +334,9 @@ mod tests {
         assert_eq!((tls(&same) == tls(&first), same.kept.len()), (true, 0));
         let roots = Some(pair.certificate.clone());
         let mut other = Certificates::load_beside(&of(roots), &first.servers()).unwrap();
-        assert_eq!((tls(&other) == tls(&first), other.kept.len()), (false, 1));
+        assert_eq!((tls(&other) == tls(&first), other.kept.len()), (false, 2));
         other.look();
-        assert_eq!(other.kept.len(), 1);
+        assert_eq!(other.kept.len(), 2);
         other.servers = ServersTls::default();
         other.look();
         assert_eq!(other.kept.len(), 0, "nobody uses it any more");
@@ -271,5 +368,54 @@ mod tests {
         fs::set_permissions(&pair.key, fs::Permissions::from_mode(0o600)).unwrap();
         certificates.look();
         assert_ne!(used(&certificates), first);
+    }
+
+    #[test]
+    fn authorities_of_a_server_are_exchanged_and_never_for_worse() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pair, _) = files(directory.path());
+        write_pair(&pair);
+        let roots = directory.path().join("ca.pem");
+        fs::copy(&pair.certificate, &roots).unwrap();
+        let server = ServerTlsFiles { roots: Some(roots.clone()), pair: None };
+        let tls = TlsFiles { listener: None, servers: [("crm".to_owned(), server)].into() };
+        let mut certificates = Certificates::load(&tls).unwrap();
+        let first = used(&certificates);
+        fs::write(&roots, "nothing").unwrap();
+        certificates.look();
+        assert_eq!(used(&certificates), first);
+        // All that shows of authorities is how many there are.
+        let one = fs::read_to_string(&pair.certificate).unwrap();
+        write_pair(&pair);
+        let other = fs::read_to_string(&pair.certificate).unwrap();
+        fs::write(&roots, format!("{one}{other}")).unwrap();
+        certificates.look();
+        assert_ne!(used(&certificates), first);
+    }
+
+    #[test]
+    fn the_end_of_each_pair_in_use_is_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pair, tls) = files(directory.path());
+        write_pair(&pair);
+        let in_use = InUse::default();
+        let mut certificates = Certificates::load(&tls).unwrap();
+        certificates.show_in(&in_use);
+        let first = in_use.expiries();
+        // As rcgen makes them: until the year 4096.
+        let until = |s| Expiry { role: Role::Listener, server: String::new(), not_after_s: s };
+        assert_eq!(first, [until(67_090_118_400)]);
+        let params = || {
+            let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(2026, 3, 1);
+            params
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        fs::write(&pair.certificate, params().self_signed(&key).unwrap().pem()).unwrap();
+        write_key(&pair.key, &key.serialize_pem());
+        certificates.look();
+        assert_eq!(in_use.expiries(), [until(1_772_323_200)]);
+        drop(certificates);
+        assert_eq!(in_use.expiries(), []);
     }
 }

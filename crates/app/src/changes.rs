@@ -5,16 +5,23 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Keys, and tables with everything in them, that can change while the gateway runs.
-const RELOADABLE: [&str; 11] = [
+const RELOADABLE: [&str; 18] = [
     "gateway.allowed_hosts",
     "gateway.allowed_origins",
     "identity",
     "limits.actor",
     "limits.body_timeout_ms",
     "limits.connect_timeout_ms",
+    "limits.handle_age_s",
+    "limits.handles_max",
+    "limits.member_timeout_ms",
     "limits.reply_timeout_ms",
     "limits.request_bytes_max",
     "limits.server",
+    "limits.session_idle_s",
+    "limits.sessions_max",
+    "limits.stream_idle_timeout_ms",
+    "limits.unknown_handles",
     "log.http.reader",
     "server",
 ];

@@ -153,7 +153,8 @@ pub(crate) struct Init {
 }
 
 const SEARCH_HELP: &str = "\
-Filters are all applied together; times are RFC 3339 or an age such as 15m, 2h, 7d.
+Filters are all applied together; times are RFC 3339 or an age such as 15m, 2h, 7d. Every search reads
+the log from its beginning, whatever it looks for: a large one takes its time.
 
 Examples:
   countersign search log --since 1h --decision forbid

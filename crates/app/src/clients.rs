@@ -27,6 +27,8 @@ pub(crate) enum Client {
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) server: Server,
+    /// Where its value stands.
+    pub(crate) at: Range<usize>,
 }
 
 /// What an entry starts or connects to.
@@ -49,18 +51,37 @@ pub(crate) struct Local {
     pub(crate) command_at: Range<usize>,
     /// Where the array of arguments stands, when there is one, and where each of them does.
     pub(crate) arguments_at: Option<(Range<usize>, Vec<Range<usize>>)>,
+    /// Where the value of `type` stands, when there is one.
+    pub(crate) kind_at: Option<Range<usize>>,
 }
 
 /// A server at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Remote {
     pub(crate) url: String,
-    /// Names of the headers that the client sends.
-    pub(crate) headers: Vec<String>,
-    /// HTTP+SSE of 2024-11-05.
-    pub(crate) sse: bool,
+    /// Names of the headers that the client sends, and where their values stand.
+    pub(crate) headers: Vec<(String, Range<usize>)>,
+    /// What is spoken there.
+    pub(crate) transport: Transport,
     /// Where the value of the address stands.
     pub(crate) url_at: Range<usize>,
+    /// Where its name and its value do.
+    pub(crate) address_at: Range<usize>,
+    /// Where the value of `type` stands, when there is one.
+    pub(crate) kind_at: Option<Range<usize>>,
+    /// The headers as a member of the entry, with what parts them from their neighbours.
+    pub(crate) headers_at: Option<Range<usize>>,
+}
+
+/// What is spoken at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Streamable HTTP.
+    Http,
+    /// HTTP+SSE of 2024-11-05, because the entry says so.
+    Sse,
+    /// The same, because the entry says nothing and the address ends in `/sse`.
+    SseByAddress,
 }
 
 /// Reads the servers of a configuration, in their order.
@@ -74,23 +95,33 @@ pub(crate) fn read(text: &str) -> anyhow::Result<Vec<Entry>> {
     let lists = ["mcpServers", "servers"].into_iter().filter_map(|key| file.get_object(key));
     // Older versions of VS Code kept servers in the settings, under `mcp`.
     let settings = file.get_object("mcp").and_then(|mcp| mcp.get_object("servers"));
-    let lists: Vec<&Object<'_>> = lists.chain(settings).collect();
+    // Claude Code keeps servers of one project beside those of all.
+    let projects = file.get_object("projects");
+    let projects = projects.iter().flat_map(|projects| &projects.properties);
+    let projects = projects.filter_map(|project| project.value.as_object());
+    let of_projects = projects.filter_map(|project| project.get_object("mcpServers"));
+    let lists: Vec<&Object<'_>> = lists.chain(settings).chain(of_projects).collect();
     if lists.is_empty() {
         bail!("no servers: neither `mcpServers` nor `servers` is there");
     }
+    Ok(lists.into_iter().flat_map(entries).collect())
+}
+
+/// The servers of one list.
+fn entries(list: &Object<'_>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    for property in lists.iter().flat_map(|list| &list.properties) {
+    for property in &list.properties {
         let name = property.name.as_str().to_owned();
         let server = match &property.value {
             _ if entries.iter().any(|entry| entry.name == name) => {
-                Server::Unusable("the name is there twice".to_owned())
+                unusable("the name is there twice")
             }
             Value::Object(object) => server(object),
-            _ => Server::Unusable("it is no object".to_owned()),
+            _ => unusable("it is no object"),
         };
-        entries.push(Entry { name, server });
+        entries.push(Entry { name, server, at: range(&property.value) });
     }
-    Ok(entries)
+    entries
 }
 
 /// The text with the values of variables and headers out of sight, to be shown. Lines stay lines.
@@ -100,15 +131,7 @@ pub(crate) fn masked(text: &str) -> String {
         return String::new();
     };
     let mut secret = Vec::new();
-    for property in file.properties.iter().filter_map(|list| list.value.as_object()) {
-        let entries = property.properties.iter().filter_map(|entry| entry.value.as_object());
-        for object in
-            entries.flat_map(|entry| [entry.get_object("env"), entry.get_object("headers")])
-        {
-            let values = object.iter().flat_map(|object| &object.properties);
-            secret.extend(values.map(|value| range(&value.value)));
-        }
-    }
+    secrets(&file, &mut secret);
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for at in secret {
@@ -118,6 +141,19 @@ pub(crate) fn masked(text: &str) -> String {
     }
     out.push_str(text.get(done..).unwrap_or_default());
     out
+}
+
+/// Where values of variables and headers stand, at any depth, in their order.
+fn secrets(object: &Object<'_>, found: &mut Vec<Range<usize>>) {
+    for property in &object.properties {
+        match (property.name.as_str(), &property.value) {
+            ("env" | "headers", Value::Object(values)) => {
+                found.extend(values.properties.iter().map(|value| range(&value.value)));
+            }
+            (_, Value::Object(inner)) => secrets(inner, found),
+            _ => {}
+        }
+    }
 }
 
 impl Client {
@@ -151,23 +187,51 @@ pub(crate) fn file_of(named: &str) -> anyhow::Result<PathBuf> {
 
 fn server(object: &Object<'_>) -> Server {
     let text = |key| object.get_string(key).map(|text| text.value.to_string());
-    let address =
-        ["url", "serverUrl", "httpUrl"].into_iter().find_map(|key| object.get_string(key));
+    let address = ADDRESS.into_iter().find_map(|key| {
+        let property = object.get(key)?;
+        Some((property, property.value.as_string_lit()?))
+    });
     if object.get_boolean("disabled").is_some_and(|disabled| disabled.value) {
-        return Server::Unusable("it is disabled".to_owned());
+        return unusable("it is disabled");
     }
     let found = match (text("command"), address) {
         (Some(_), Some(_)) => return unusable("it has both a command and an address"),
         (None, None) => return unusable("it has neither a command nor an address"),
+        (None, Some(_)) if object.get("args").is_some() => {
+            return unusable("it has both an address and arguments");
+        }
         (Some(command), None) => local(object, command),
-        (None, Some(url)) => Ok(Server::Remote(Remote {
+        (None, Some((property, url))) => Ok(Server::Remote(Remote {
+            transport: transport(text("type").as_deref(), &url.value),
             url: url.value.to_string(),
-            headers: keys(object.get_object("headers")),
-            sse: text("type").is_some_and(|kind| kind == "sse"),
+            headers: values(object.get_object("headers")),
             url_at: range(url),
+            address_at: range(property),
+            kind_at: object.get_string("type").map(range),
+            headers_at: whole(object, "headers"),
         })),
     };
     found.unwrap_or_else(Server::Unusable)
+}
+
+fn transport(kind: Option<&str>, url: &str) -> Transport {
+    match kind {
+        Some("sse") => Transport::Sse,
+        None if url.trim_end_matches('/').ends_with("/sse") => Transport::SseByAddress,
+        _ => Transport::Http,
+    }
+}
+
+/// Where a member of an object stands, with what parts it from the next one, or else from the one before.
+fn whole(object: &Object<'_>, key: &str) -> Option<Range<usize>> {
+    let place = object.properties.iter().position(|property| property.name.as_str() == key)?;
+    let own = range(object.properties.get(place)?);
+    let before = place.checked_sub(1).and_then(|place| object.properties.get(place));
+    Some(match (object.properties.get(place + 1), before) {
+        (Some(next), _) => own.start..range(next).start,
+        (None, Some(before)) => range(before).end..own.end,
+        (None, None) => own,
+    })
 }
 
 fn local(object: &Object<'_>, command: String) -> Result<Server, String> {
@@ -178,9 +242,10 @@ fn local(object: &Object<'_>, command: String) -> Result<Server, String> {
         (list.range().start..list.range().end, each.collect())
     };
     let command_at = object.get_string("command").map(range).unwrap_or_default();
-    let variables = keys(object.get_object("env"));
+    let variables = values(object.get_object("env")).into_iter().map(|(name, _)| name).collect();
     let arguments_at = list.map(at);
-    Ok(Server::Local(Local { command, arguments, variables, command_at, arguments_at }))
+    let kind_at = object.get_string("type").map(range);
+    Ok(Server::Local(Local { command, arguments, variables, command_at, arguments_at, kind_at }))
 }
 
 fn words(list: &Array<'_>) -> Result<Vec<String>, String> {
@@ -189,9 +254,10 @@ fn words(list: &Array<'_>) -> Result<Vec<String>, String> {
     words.ok_or_else(|| "an argument is no text".to_owned())
 }
 
-fn keys(object: Option<&Object<'_>>) -> Vec<String> {
+/// The names of an object's members, and where their values stand.
+fn values(object: Option<&Object<'_>>) -> Vec<(String, Range<usize>)> {
     let properties = object.iter().flat_map(|object| &object.properties);
-    properties.map(|property| property.name.as_str().to_owned()).collect()
+    properties.map(|member| (member.name.as_str().to_owned(), range(&member.value))).collect()
 }
 
 fn unusable(reason: &str) -> Server {
@@ -215,9 +281,12 @@ fn options() -> ParseOptions {
     }
 }
 
+/// How clients call an address: most, Windsurf, Gemini CLI.
+const ADDRESS: [&str; 3] = ["url", "serverUrl", "httpUrl"];
+
 #[cfg(test)]
 mod tests {
-    use super::{Server, read};
+    use super::{Server, Transport, read};
 
     #[test]
     fn servers_of_every_client_are_read() {
@@ -235,7 +304,8 @@ mod tests {
         }"#;
         let entries = read(code).unwrap();
         let Server::Remote(remote) = &entries[0].server else { panic!("{entries:?}") };
-        assert!(remote.sse && remote.headers == ["Authorization"]);
+        assert_eq!(remote.transport, Transport::Sse);
+        assert_eq!(remote.headers[0].0, "Authorization");
         assert_eq!(code.get(remote.url_at.clone()), Some("\"http://x/sse\""));
         assert_eq!(entries[1].name, "a");
         let windsurf = r#"{"mcpServers":{"w":{"serverUrl":"https://w/mcp"}}}"#;
@@ -243,9 +313,37 @@ mod tests {
     }
 
     #[test]
+    fn servers_of_projects_are_read_and_their_values_masked() {
+        let text = r#"{"mcpServers": {"a": {"command": "a"}}, "projects": {
+            "/home/u/one": {"mcpServers": {"a": {"command": "b", "env": {"T": "canary"}}}},
+            "/home/u/two": {"mcpServers": {}, "allowedTools": []}}}"#;
+        let names: Vec<String> = read(text).unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["a", "a"]);
+        assert_eq!(super::masked(text), text.replace("canary", "***"));
+        let settings = r#"{"mcp": {"servers": {"a": {"url": "u", "headers": {"K": "canary"}}}}}"#;
+        assert_eq!(super::masked(settings), settings.replace("canary", "***"));
+    }
+
+    #[test]
+    fn an_address_says_what_is_spoken_there_when_nothing_else_does() {
+        for (entry, transport) in [
+            (r#"{"url": "http://x/sse"}"#, Transport::SseByAddress),
+            (r#"{"url": "http://x/sse/"}"#, Transport::SseByAddress),
+            (r#"{"type": "http", "url": "http://x/sse"}"#, Transport::Http),
+            (r#"{"type": "sse", "url": "http://x/mcp"}"#, Transport::Sse),
+            (r#"{"url": "http://x/mcp"}"#, Transport::Http),
+        ] {
+            let text = format!("{{\"mcpServers\": {{\"a\": {entry}}}}}");
+            let entries = read(&text).unwrap();
+            let Server::Remote(remote) = &entries[0].server else { panic!("{entries:?}") };
+            assert_eq!(remote.transport, transport, "{entry}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_says_why() {
         let text = r#"{"mcpServers": {"a": {}, "b": 1, "c": {"command": "x", "args": [1]},
-            "d": {"command": "x", "url": "y"}, "e": {"command": "x", "disabled": true},
+            "d": {"command": "x", "url": "y"}, "f": {"args": [], "url": "y"}, "e": {"command": "x", "disabled": true},
             "a": {"command": "x"}}}"#;
         for entry in read(text).unwrap() {
             assert!(matches!(entry.server, Server::Unusable(_)), "{entry:?}");

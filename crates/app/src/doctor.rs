@@ -2,6 +2,7 @@
 //! matters and what to do. Changes nothing, and sends no message to a server: nothing reaches a server that
 //! is not a recorded call.
 
+mod certificates;
 mod clock;
 mod files;
 mod finding;
@@ -68,7 +69,7 @@ async fn examine(path: &std::path::Path) -> Vec<Finding> {
     let clock = Clock::start();
     findings.extend(files::check(path, &config));
     findings.extend(log::check(&config));
-    findings.extend(files::certificates(&config));
+    findings.extend(certificates::check(&config, clock.now().unix_s()));
     findings.push(files::policies(&config));
     let running = log::is_running(&config.log.directory);
     findings.extend(machine::check(&config, running));

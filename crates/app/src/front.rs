@@ -1,6 +1,7 @@
 //! The pages by which the gateway is watched: whether it lives, whether it is ready, and its metrics. Some of
 //! it is on the gateway's own address, for load balancers; all of it on an address of its own.
 
+use crate::certificates::InUse;
 use crate::log_pages::LogPages;
 use audit::Recorder;
 use bytes::Bytes;
@@ -8,10 +9,10 @@ use gateway::{Answering, Beside, Gateway, RequestHead};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use policy::Engine;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::{Snapshot, Telemetry};
+use telemetry::{CertificateExpiry, LogDisk, Snapshot, Telemetry};
 use tlog::Log;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,7 @@ pub(crate) struct Watch {
     pub(crate) policy: Arc<Engine>,
     pub(crate) log: Log,
     pub(crate) log_directory: PathBuf,
+    pub(crate) certificates: InUse,
     pub(crate) telemetry: Telemetry,
     pub(crate) draining: CancellationToken,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Watch {
 impl Beside for Watch {
     fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
         let (status, media_type, text) = match request.uri.path() {
-            "/metrics" => (StatusCode::OK, Telemetry::MEDIA_TYPE, self.metrics()),
+            "/metrics" => return Some(Box::pin(self.metrics_page(request))),
             "/healthz" => {
                 let (status, text) = match self.recorder.health() {
                     Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
@@ -99,13 +101,29 @@ impl Watch {
         (status, text)
     }
 
-    fn metrics(&self) -> String {
+    async fn metrics_page(&self, request: &RequestHead) -> Response<Bytes> {
+        // A log of years has many segments.
+        let directory = self.log_directory.clone();
+        let disk = tokio::task::spawn_blocking(move || disk(&directory)).await.ok().flatten();
+        page(request, StatusCode::OK, Telemetry::MEDIA_TYPE, self.metrics(disk))
+    }
+
+    fn metrics(&self, log_disk: Option<LogDisk>) -> String {
+        let certificates = self.certificates.expiries().into_iter();
+        let certificates = certificates.map(|expiry| CertificateExpiry {
+            role: expiry.role.as_str(),
+            server: expiry.server,
+            not_after_s: expiry.not_after_s,
+        });
         self.telemetry.text(&Snapshot {
             state: self.gateway.state(),
             log_takes_records: self.recorder.health().is_ok(),
             log_entries: self.log.tip().size,
             checkpoint_entries: self.log.checkpoint().size,
             checkpoint_age: self.checkpoint_age(),
+            log_queue: self.log.waiting(),
+            log_disk,
+            certificates: certificates.collect(),
             ready: self.problem().is_none(),
         })
     }
@@ -117,6 +135,18 @@ impl Watch {
         let now = u64::try_from(self.recorder.clock().now().unix_us()).ok()?;
         Some(Duration::from_micros(now).saturating_sub(written))
     }
+}
+
+/// What the log takes of its disk, and what is left.
+fn disk(log: &Path) -> Option<LogDisk> {
+    let mut segment_bytes = 0_u64;
+    for found in std::fs::read_dir(log.join("segments")).ok()? {
+        // A segment may go while we look.
+        let length = found.and_then(|found| found.metadata()).map_or(0, |found| found.len());
+        segment_bytes = segment_bytes.saturating_add(length);
+    }
+    let disk = rustix::fs::statvfs(log).ok()?;
+    Some(LogDisk { segment_bytes, free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize) })
 }
 
 fn verdict(problem: Option<String>) -> (StatusCode, String) {

@@ -1,7 +1,7 @@
 //! `countersign import`: the servers of a client's configuration as tables of ours. Copies no value of a
 //! variable or header: what a server needs is named, and the operator sets it.
 
-use crate::clients::{self, Entry, Local, Remote, Server};
+use crate::clients::{self, Entry, Local, Remote, Server, Transport};
 use crate::config::Config;
 use crate::output;
 use crate::setup::quoted;
@@ -196,19 +196,23 @@ impl Plan {
             self.notes.push(format!("{shown}: left out, since {reason}"));
             return None;
         }
-        if remote.sse {
-            let reason =
-                "it speaks HTTP+SSE of 2024-11-05; if it has a Streamable HTTP endpoint, add that";
-            self.notes.push(format!("{shown}: left out, since {reason}"));
-            return None;
-        }
+        let transport = match remote.transport {
+            Transport::Http => "",
+            Transport::Sse => "transport = \"sse\"\n",
+            Transport::SseByAddress => {
+                let reason = "its address ends in `/sse`; take `transport` out if it is not";
+                self.notes.push(format!("{shown}: taken for a server of HTTP+SSE, since {reason}"));
+                "transport = \"sse\"\n"
+            }
+        };
         if !remote.headers.is_empty() {
-            let names = remote.headers.join(", ");
+            let names: Vec<&str> = remote.headers.iter().map(|(name, _)| name.as_str()).collect();
+            let names = names.join(", ");
             self.notes.push(format!(
                 "{shown}: the client sends the headers {names}; the gateway sends no credentials of its own"
             ));
         }
-        Some(format!("url = {}\n", quoted(&remote.url)))
+        Some(format!("url = {}\n{transport}", quoted(&remote.url)))
     }
 
     /// The name as a prefix, or what is nearest to it and still free.
@@ -241,12 +245,14 @@ mod tests {
     use super::{added, plan, servers};
     use crate::clients;
     use crate::config::Config;
+    use gateway::config::Server;
     use std::path::Path;
 
     const CLIENT: &str = r#"{"mcpServers": {
         "My Files": {"command": "npx", "args": ["-y", "fs", "/a b"], "env": {"TOKEN": "canary"}},
         "crm": {"url": "https://crm.example/mcp", "headers": {"Authorization": "canary"}},
-        "old": {"type": "sse", "url": "https://old.example/sse"},
+        "old": {"type": "sse", "url": "https://old.example/events"},
+        "older": {"url": "http://127.0.0.1:8000/sse"},
         "ask": {"command": "x", "args": ["${input:token}"]},
         "_": {"command": "y"},
         "odd": {"args": []}
@@ -259,13 +265,25 @@ mod tests {
         let entries = clients::read(CLIENT).unwrap();
         let plan = plan(&entries, &servers(OWN).unwrap());
         assert!(!plan.tables.contains("canary") && !format!("{:?}", plan.notes).contains("canary"));
-        assert_eq!(plan.names, ["crm", "My-Files", "_"]);
-        assert_eq!(plan.prefixes, ["crm", "my-files", "s--"]);
+        assert_eq!(plan.names, ["crm", "My-Files", "old", "older", "_"]);
+        assert_eq!(plan.prefixes, ["crm", "my-files", "old", "older", "s--"]);
         let text = added(OWN, &plan.tables);
         let config = Config::parse(&text, Path::new("/etc/cs")).unwrap();
         let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
-        assert_eq!(names, ["crm", "My-Files", "_"]);
-        for left_out in ["crm: left out", "old: left out", "ask: left out", "odd: left out"] {
+        assert_eq!(names, ["crm", "My-Files", "old", "older", "_"]);
+        let streams: Vec<_> = config
+            .servers
+            .iter()
+            .filter(|server| matches!(server.server, Server::Sse { .. }))
+            .map(|server| server.name.as_str())
+            .collect();
+        assert_eq!(streams, ["old", "older"]);
+        assert!(
+            plan.notes.iter().any(|note| note.starts_with("older: taken for")),
+            "{:?}",
+            plan.notes
+        );
+        for left_out in ["crm: left out", "ask: left out", "odd: left out"] {
             assert!(plan.notes.iter().any(|note| note.starts_with(left_out)), "{:?}", plan.notes);
         }
         let variables = "My Files: needs the variables TOKEN";

@@ -2,6 +2,7 @@
 //! protocol, no policy language and no log format; those are in the crates it uses.
 
 mod cadence;
+mod certificate;
 mod certificates;
 mod chain;
 mod changes;

@@ -7,16 +7,19 @@ use crate::changes::Changes;
 use crate::config::{Config, TlsFiles};
 use crate::digest;
 use crate::log_pages::LogPages;
+use crate::remembered::{self, Handles};
 use crate::running::Keeper;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use audit::Recorder;
 use event::Kind;
+use gateway::config::NamedServer;
 use gateway::{Changeable, Gateway, Reloaded};
 use identity::Verifier;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tlog::Log;
 use tokio_util::sync::CancellationToken;
 
 /// The configuration that is active, and all that can be told of another one.
@@ -32,7 +35,13 @@ pub(crate) struct Reloading {
     pub(crate) recorder: Recorder,
     /// The published log, when it is served.
     pub(crate) pages: Option<Arc<LogPages>>,
+    pub(crate) log: Log,
 }
+
+/// Keys differ that are read at the start only.
+#[derive(Debug, thiserror::Error)]
+#[error("needs a restart, and nothing is taken over: {0}")]
+struct NeedsRestart(String);
 
 /// What was taken over.
 #[derive(Debug)]
@@ -82,7 +91,7 @@ impl Reloading {
         }
         let keys = changes.need_restart();
         if !keys.is_empty() {
-            bail!("needs a restart, and nothing is taken over: {}", keys.join(", "));
+            return Err(NeedsRestart(keys.join(", ")).into());
         }
         let tls = TlsFiles { listener: None, ..config.tls.clone() };
         let certificates = Certificates::load_beside(&tls, &self.servers_tls)?;
@@ -92,6 +101,8 @@ impl Reloading {
         } else {
             Arc::clone(&self.verifier)
         };
+        // Read before they are served, so that no call that goes on with another comes too early.
+        let handles = self.handles_of_new(&config).await;
         let servers = self.gateway.reload(&Changeable {
             identity: Arc::clone(&verifier),
             servers,
@@ -99,6 +110,8 @@ impl Reloading {
             allowed_hosts: config.listener.allowed_hosts.clone(),
             allowed_origins: config.listener.allowed_origins.clone(),
         })?;
+        let is_new = |name: &str| servers.added.iter().chain(&servers.changed).any(|n| n == name);
+        remembered::restore(&self.gateway, handles, is_new);
         if let (Some(pages), Some(http)) = (&self.pages, &config.log.http) {
             pages.replace_readers(http.readers.clone());
         }
@@ -107,6 +120,21 @@ impl Reloading {
         self.verifier = verifier;
         self.active = config;
         Ok(Some(Taken { changes, servers }))
+    }
+
+    /// What servers that were not there before gave out at some time; nothing is read when there are none.
+    async fn handles_of_new(&self, config: &Config) -> Handles {
+        let tls = |config: &Config, name: &str| config.tls.servers.get(name).cloned();
+        let is_new = |server: &NamedServer| {
+            let same = |old: &NamedServer| old.name == server.name && old.server == server.server;
+            let name = &server.name;
+            !self.active.servers.iter().any(same) || tls(config, name) != tls(&self.active, name)
+        };
+        if !config.servers.iter().any(is_new) {
+            return Handles::new();
+        }
+        let (now, age) = (self.recorder.clock().now(), config.limits.handle_age);
+        remembered::read(&self.active.log.directory, self.log.tip().size, now, age).await
     }
 
     /// The keys of its providers are there before anybody is judged by it.
@@ -154,6 +182,10 @@ impl Reloading {
                 let first = event::bounded(first, DETAIL_BYTES_MAX);
                 details.insert("first_problem".to_owned(), first);
                 details.insert("problems".to_owned(), problems.to_string());
+                if let Some(NeedsRestart(keys)) = error.downcast_ref() {
+                    let keys = event::bounded(keys, DETAIL_BYTES_MAX);
+                    details.insert("needs_restart".to_owned(), keys);
+                }
                 Kind::ConfigRejected
             }
         };

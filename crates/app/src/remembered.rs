@@ -1,5 +1,6 @@
 //! The handles (`requestState`, task ids) that earlier runs gave out, read back from the newest part of the
-//! log, so that a restart does not part calls from those they go on with. Reads only; decides nothing.
+//! log, so that a restart, or a server that comes back, does not part calls from those they go on with.
+//! Reads only; decides nothing.
 
 use anyhow::Context as _;
 use audit::{Follower, Row};
@@ -9,34 +10,36 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-/// Newest entries of the log that are read at start.
+/// Newest entries of the log that are read.
 const ENTRIES_MAX: u64 = 100_000;
 
-/// Reads them and hands each server its own. Without them the gateway works, and handles of before are
-/// unknown to it.
-pub(crate) async fn restore(gateway: &Gateway, log: &Path, size: u64, now: Time, age: Duration) {
+/// What was given out, by the name of the server, the oldest first.
+pub(crate) type Handles = BTreeMap<String, Vec<Remembered>>;
+
+/// Reads them. Without them the gateway works, and handles of before are unknown to it.
+pub(crate) async fn read(log: &Path, size: u64, now: Time, age: Duration) -> Handles {
     let log = log.to_owned();
-    let read = tokio::task::spawn_blocking(move || read(&log, size, now, age)).await;
-    match read.context("the reader ended early").flatten() {
-        Ok(servers) => {
-            for (server, handles) in servers {
-                gateway.remember(&server, handles);
-            }
+    let read = tokio::task::spawn_blocking(move || read_from(&log, size, now, age)).await;
+    read.context("the reader ended early").flatten().unwrap_or_else(|error| {
+        tracing::warn!("handles of earlier runs are not known: {error:#}");
+        Handles::new()
+    })
+}
+
+/// Hands each of these servers its own.
+pub(crate) fn restore(gateway: &Gateway, handles: Handles, to: impl Fn(&str) -> bool) {
+    for (server, handles) in handles {
+        if to(&server) {
+            gateway.remember(&server, handles);
         }
-        Err(error) => tracing::warn!("handles of earlier runs are not known: {error:#}"),
     }
 }
 
 /// By server, the oldest first.
-fn read(
-    log: &Path,
-    size: u64,
-    now: Time,
-    age_max: Duration,
-) -> anyhow::Result<BTreeMap<String, Vec<Remembered>>> {
+fn read_from(log: &Path, size: u64, now: Time, age_max: Duration) -> anyhow::Result<Handles> {
     let mut follower = Follower::open(log, size.saturating_sub(ENTRIES_MAX))?;
     let mut asked: HashMap<CallId, Event> = HashMap::new();
-    let mut found: BTreeMap<String, Vec<Remembered>> = BTreeMap::new();
+    let mut found = Handles::new();
     while let Some(Row { event, .. }) = follower.next_row()? {
         let Some(call) = event.call else { continue };
         let us = now.unix_us().saturating_sub(event.environment.time.unix_us());

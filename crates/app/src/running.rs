@@ -2,7 +2,7 @@
 //! path. All long-lived tasks stand here; the table is in ARCHITECTURE.md.
 
 use crate::cadence::Cadence;
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, InUse};
 use crate::config::{Config, InventoryConfig};
 use crate::log_pages::LogPages;
 use crate::publication::{Publication, Witnesses};
@@ -41,6 +41,7 @@ pub(crate) struct Running {
     pages: Option<Arc<LogPages>>,
     /// Publishes; comes back for the last checkpoint.
     publishing: Option<JoinHandle<Publication>>,
+    certificates: InUse,
     tasks: TaskTracker,
     tasks_stop: CancellationToken,
 }
@@ -50,10 +51,12 @@ pub(crate) struct Running {
 pub(crate) struct Keeper {
     tasks: TaskTracker,
     stop: CancellationToken,
+    in_use: InUse,
 }
 
 impl Keeper {
     pub(crate) fn keep(&self, certificates: Certificates) {
+        certificates.show_in(&self.in_use);
         self.tasks.spawn(certificates.keep(self.stop.clone()));
     }
 }
@@ -82,6 +85,7 @@ impl Running {
             stop: CancellationToken::new(),
             pages: None,
             publishing: None,
+            certificates: InUse::default(),
             tasks: TaskTracker::new(),
             tasks_stop: CancellationToken::new(),
         };
@@ -104,7 +108,13 @@ impl Running {
 
     /// Who looks after certificates until the end.
     pub(crate) fn keeper(&self) -> Keeper {
-        Keeper { tasks: self.tasks.clone(), stop: self.tasks_stop.clone() }
+        let in_use = self.certificates.clone();
+        Keeper { tasks: self.tasks.clone(), stop: self.tasks_stop.clone(), in_use }
+    }
+
+    /// When the certificates in use expire.
+    pub(crate) fn certificates(&self) -> InUse {
+        self.certificates.clone()
     }
 
     /// The log, for those who look at its state.

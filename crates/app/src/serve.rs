@@ -66,7 +66,8 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
         observer: Arc::new(telemetry.clone()),
     })?);
     let (now, age) = (running.recorder.clock().now(), config.limits.handle_age);
-    remembered::restore(&gateway, &config.log.directory, running.log_size(), now, age).await;
+    let handles = remembered::read(&config.log.directory, running.log_size(), now, age).await;
+    remembered::restore(&gateway, handles, |_| true);
     if let Some(listener) = pages_listener {
         let watch = watch(&config, &running, (&gateway, telemetry), draining.clone());
         running.spawn(|stop| gateway::serve_aside(listener, Arc::new(watch), stop));
@@ -85,6 +86,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
         gateway: Arc::clone(&gateway),
         recorder: running.recorder.clone(),
         pages: running.pages(),
+        log: running.log().clone(),
     };
     let stop = running.stop.clone();
     let reloading = tokio::spawn(reloading.run(interval, hangups, stop));
@@ -134,6 +136,7 @@ fn watch(
         policy: Arc::clone(&running.policy),
         log: running.log().clone(),
         log_directory: config.log.directory.clone(),
+        certificates: running.certificates(),
         telemetry,
         draining,
     }

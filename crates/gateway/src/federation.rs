@@ -96,6 +96,7 @@ impl Federation {
             || Arc::new(Sessions::new(limits.sessions_max, limits.session_idle)),
             |before| Arc::clone(&before.sessions),
         );
+        sessions.rebound(limits.sessions_max, limits.session_idle);
         Some(Self {
             sessions,
             recorder: backend.pipeline.recorder.clone(),

@@ -3,6 +3,7 @@
 //! so one that was given to somebody else is refused. Keeps digests only, a bounded number of them.
 
 use crate::asked::Asked;
+use crate::bounds::Bounds;
 use crate::call::Call;
 use crate::pipeline::{Pipeline, Received, known};
 use crate::refusal::{Cause, Refusal};
@@ -71,8 +72,7 @@ pub struct Remembered {
 #[derive(Debug)]
 pub(crate) struct Handles {
     state: Mutex<State>,
-    max: usize,
-    age: Duration,
+    bounds: Bounds,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +137,12 @@ impl Pipeline {
 
 impl Handles {
     pub(crate) fn new(max: usize, age: Duration) -> Self {
-        Self { state: Mutex::default(), max: max.max(1), age }
+        Self { state: Mutex::default(), bounds: Bounds::new(max.max(1), age) }
+    }
+
+    /// Other bounds from now on.
+    pub(crate) fn rebound(&self, max: usize, age: Duration) {
+        self.bounds.set(max.max(1), age);
     }
 
     /// How the handles that a call names stand to its caller.
@@ -146,7 +151,7 @@ impl Handles {
             return Standing::None;
         }
         let mut state = self.lock();
-        state.forget_old(now, self.age);
+        state.forget_old(now, self.bounds.age());
         let mut chain = None;
         for named in &call.handles {
             match state.find(named, owner) {
@@ -193,7 +198,7 @@ impl Handles {
         }
         let root = asked.chain.root.unwrap_or(asked.call);
         let mut state = self.lock();
-        state.forget_old(now, self.age);
+        state.forget_old(now, self.bounds.age());
         for named in &given {
             let grant = Grant {
                 serial: 0,
@@ -202,7 +207,7 @@ impl Handles {
                 last: asked.call,
                 since: now,
             };
-            state.grant(named.digest.clone(), asked.owner.clone(), grant, self.max);
+            state.grant(named.digest.clone(), asked.owner.clone(), grant, self.bounds.most());
         }
         given.into_iter().map(|named| named.digest).collect()
     }
@@ -214,7 +219,8 @@ impl Handles {
         let used_with = remembered.used_with.map(|(method, names)| usage(&method, &names));
         let (root, last) = (remembered.root, remembered.last);
         let grant = Grant { serial: 0, used_with, root, last, since };
-        self.lock().grant(remembered.digest, Owner::new(provider, id), grant, self.max);
+        let (owner, most) = (Owner::new(provider, id), self.bounds.most());
+        self.lock().grant(remembered.digest, owner, grant, most);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -254,6 +260,12 @@ impl State {
             None => None,
         };
         if let Some(serial) = oldest {
+            self.forget(serial);
+        }
+        // The bound may have been a higher one.
+        while max <= self.order.len()
+            && let Some(serial) = self.order.keys().next().copied()
+        {
             self.forget(serial);
         }
         grant.serial = self.next;

@@ -7,6 +7,7 @@ mod backend;
 mod batch;
 mod beside;
 mod body;
+mod bounds;
 mod call;
 mod carry;
 mod claims;

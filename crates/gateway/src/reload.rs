@@ -36,8 +36,8 @@ pub struct Changeable {
     pub identity: Arc<Verifier>,
     /// The servers: at least one, each name once.
     pub servers: Vec<NamedServer>,
-    /// Bounds. Those on connections, calls, sessions and programs of the whole gateway, and on answers of
-    /// running programs, stay what they were at the start.
+    /// Bounds. Those on connections, calls and programs of the whole gateway, and on answers of running
+    /// programs, stay what they were at the start.
     pub limits: Limits,
     /// As in [`Listener`](crate::config::Listener).
     pub allowed_hosts: Vec<String>,
@@ -221,6 +221,11 @@ impl Gateway {
         let is_there = |name: &str| backends.iter().any(|b| b.name() == name);
         let gone = retired.iter().map(|old| old.name().to_owned()).filter(|n| !is_there(n));
         reloaded.removed.extend(gone);
+        let limits = &changeable.limits;
+        for Backend { pipeline, .. } in backends.iter().map(Arc::as_ref) {
+            pipeline.sessions.rebound(limits.sessions_max, limits.session_idle);
+            pipeline.handles.rebound(limits.handles_max, limits.handle_age);
+        }
         self.door.store(Arc::new(Door::new(changeable)));
         let table = Table::new(backends, self.listener.path.clone(), Some(&before));
         self.table.store(Arc::new(table));

@@ -2,6 +2,7 @@
 //! direction. A session id is a secret that works like a password; only its digest is kept.
 
 use crate::asked::Asked;
+use crate::bounds::Bounds;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::http::SendError;
 use aws_lc_rs::digest;
@@ -324,9 +325,9 @@ const UNANSWERED_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     by_digest: Mutex<HashMap<String, Arc<Session>>>,
-    sessions_max: usize,
     calls_max: usize,
-    idle: Duration,
+    /// Sessions, and how long one may be idle.
+    bounds: Bounds,
 }
 
 /// Why a session cannot be used.
@@ -338,7 +339,13 @@ pub(crate) enum NoSession {
 
 impl Sessions {
     pub(crate) fn new(sessions_max: usize, calls_max: usize, idle: Duration) -> Self {
-        Self { by_digest: Mutex::new(HashMap::new()), sessions_max, calls_max, idle }
+        let bounds = Bounds::new(sessions_max, idle);
+        Self { by_digest: Mutex::new(HashMap::new()), calls_max, bounds }
+    }
+
+    /// Other bounds from now on; sessions that are there stay as long as they are used.
+    pub(crate) fn rebound(&self, sessions_max: usize, idle: Duration) {
+        self.bounds.set(sessions_max, idle);
     }
 
     /// Binds a new session to its owner. `Err` when no more sessions can be kept; the idle ones that
@@ -353,15 +360,15 @@ impl Sessions {
         let digest = handle_digest(id);
         let mut sessions = self.lock();
         let mut expired = Vec::new();
-        if sessions.len() >= self.sessions_max {
-            let idle = self.idle;
+        let (most, idle) = (self.bounds.most(), self.bounds.age());
+        if sessions.len() >= most {
             expired.extend(sessions.extract_if(|_, s| s.is_over(now, idle)).map(|(_, s)| s));
         }
-        if sessions.len() >= self.sessions_max {
+        if sessions.len() >= most {
             expired
                 .extend(dispensable(&sessions, &owner).and_then(|digest| sessions.remove(&digest)));
         }
-        if sessions.len() >= self.sessions_max {
+        if sessions.len() >= most {
             return (Err(SessionsFull), expired);
         }
         let session = Arc::new(self.session(digest.clone(), owner, program, now));
@@ -373,8 +380,7 @@ impl Sessions {
     /// Takes out a session, to be ended, so that this owner may have one: see [`dispensable`].
     pub(crate) fn make_room(&self, owner: &Owner) -> Option<Arc<Session>> {
         let mut sessions = self.lock();
-        let digest = dispensable(&sessions, owner)?;
-        sessions.remove(&digest)
+        dispensable(&sessions, owner).and_then(|digest| sessions.remove(&digest))
     }
 
     /// The one session of a wrapped program.
@@ -421,7 +427,7 @@ impl Sessions {
         if session.owner != *owner {
             return Err(NoSession::OfAnother);
         }
-        if session.is_over(now, self.idle) {
+        if session.is_over(now, self.bounds.age()) {
             return Err(NoSession::Unknown);
         }
         session.lock().last_used = now;
@@ -440,7 +446,7 @@ impl Sessions {
 
     /// Forgets the sessions that were idle too long or lost their program, and hands them back.
     pub(crate) fn expire(&self, now: Instant) -> Vec<Arc<Session>> {
-        let idle = self.idle;
+        let idle = self.bounds.age();
         self.lock().extract_if(|_, s| s.is_over(now, idle)).map(|(_, s)| s).collect()
     }
 

@@ -3,13 +3,14 @@
 //! below.
 
 use arc_swap::ArcSwap;
-use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -21,6 +22,14 @@ use tokio_rustls::server::TlsStream;
 #[derive(Debug)]
 pub struct Identity {
     current: ArcSwap<CertifiedKey>,
+}
+
+/// The authorities that are trusted behind us, which can be exchanged while connections use them: those
+/// that are open stay, new ones are judged by the new authorities.
+#[derive(Debug)]
+pub struct Roots {
+    /// How rustls itself judges a server, with these authorities.
+    current: ArcSwap<WebPkiServerVerifier>,
 }
 
 /// Why certificates or keys cannot be used. Nothing of a key is shown.
@@ -81,6 +90,62 @@ impl ResolvesClientCert for Identity {
     }
 }
 
+impl Roots {
+    /// Reads the certificates of authorities in this PEM text.
+    ///
+    /// # Errors
+    /// [`BadPem`].
+    pub fn new(certificates: &[u8]) -> Result<Self, BadPem> {
+        Ok(Self { current: ArcSwap::new(verifier(certificates)?) })
+    }
+
+    /// Exchanges all of them.
+    ///
+    /// # Errors
+    /// [`BadPem`]; the old ones stay.
+    pub fn replace(&self, certificates: &[u8]) -> Result<(), BadPem> {
+        self.current.store(verifier(certificates)?);
+        Ok(())
+    }
+}
+
+/// Judges nothing by itself: everything is asked of rustls' own verifier.
+impl ServerCertVerifier for Roots {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let current = self.current.load();
+        current.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current.load().verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current.load().verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.current.load().supported_verify_schemes()
+    }
+}
+
 /// TLS towards clients.
 #[derive(Debug, Clone)]
 pub struct ListenerTls {
@@ -116,7 +181,7 @@ pub(crate) fn chose_http2(stream: &TlsStream<TcpStream>) -> bool {
 /// TLS towards one server: by default its certificate must lead to a public authority, and we have none.
 #[derive(Debug, Clone, Default)]
 pub struct ServerTls {
-    roots: Option<Arc<RootCertStore>>,
+    roots: Option<Arc<Roots>>,
     identity: Option<Arc<Identity>>,
 }
 
@@ -133,16 +198,10 @@ impl PartialEq for ServerTls {
 impl Eq for ServerTls {}
 
 impl ServerTls {
-    /// Trusts the authorities in this PEM text, and no public ones.
-    ///
-    /// # Errors
-    /// [`BadPem`].
-    pub fn trust_only(self, roots: &[u8]) -> Result<Self, BadPem> {
-        let mut store = RootCertStore::empty();
-        for root in chain(roots)? {
-            store.add(root).map_err(|error| BadPem::Certificate(error.to_string()))?;
-        }
-        Ok(Self { roots: Some(Arc::new(store)), ..self })
+    /// Trusts these authorities, and no public ones.
+    #[must_use]
+    pub fn trust_only(self, roots: Arc<Roots>) -> Self {
+        Self { roots: Some(roots), ..self }
     }
 
     /// Shows this certificate to the server when it asks for one.
@@ -153,16 +212,25 @@ impl ServerTls {
 
     /// What rustls is told. ALPN is left to whoever knows the protocols.
     pub(crate) fn config(&self) -> Result<ClientConfig, rustls::Error> {
-        let roots = self.roots.clone().unwrap_or_else(|| {
-            Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
-        });
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(VERSIONS)?
-            .with_root_certificates(roots);
-        Ok(match &self.identity {
-            Some(identity) => config.with_client_cert_resolver(Arc::<Identity>::clone(identity)),
-            None => config.with_no_client_auth(),
-        })
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+        let builder = match &self.roots {
+            Some(roots) => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::<Roots>::clone(roots))
+            }
+            None => builder.with_root_certificates(RootCertStore {
+                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+            }),
+        };
+        let mut config = match &self.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::<Identity>::clone(identity)),
+            None => builder.with_no_client_auth(),
+        };
+        if self.roots.is_some() || self.identity.is_some() {
+            // A session that is resumed is not judged again, and is that of the old certificate.
+            config.resumption = Resumption::disabled();
+        }
+        Ok(config)
     }
 }
 
@@ -173,6 +241,16 @@ fn certified(certificates: &[u8], key: &[u8]) -> Result<CertifiedKey, BadPem> {
         other => BadPem::NotPem(other.to_string()),
     })?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| BadPem::Pair(error.to_string()))
+}
+
+fn verifier(certificates: &[u8]) -> Result<Arc<WebPkiServerVerifier>, BadPem> {
+    let mut roots = RootCertStore::empty();
+    for root in chain(certificates)? {
+        roots.add(root).map_err(|error| BadPem::Certificate(error.to_string()))?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|error| BadPem::Library(error.to_string()))
 }
 
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPem> {
@@ -192,7 +270,7 @@ const HTTP_1: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {
-    use super::{BadPem, Identity, ServerTls};
+    use super::{BadPem, Identity, Roots};
 
     fn pair() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -224,9 +302,14 @@ mod tests {
     #[test]
     fn roots_are_certificates() {
         let (certificate, key) = pair();
-        ServerTls::default().trust_only(certificate.as_bytes()).unwrap();
-        let error = ServerTls::default().trust_only(key.as_bytes()).unwrap_err();
-        assert!(matches!(error, BadPem::NoCertificate));
+        let roots = Roots::new(certificate.as_bytes()).unwrap();
+        let before = roots.current.load_full();
+        for error in [Roots::new(key.as_bytes()).unwrap_err(), roots.replace(b"").unwrap_err()] {
+            assert!(matches!(error, BadPem::NoCertificate));
+        }
+        assert!(std::sync::Arc::ptr_eq(&before, &roots.current.load()));
+        roots.replace(pair().0.as_bytes()).unwrap();
+        assert!(!std::sync::Arc::ptr_eq(&before, &roots.current.load()));
     }
 
     #[test]

@@ -7,5 +7,5 @@ mod observer;
 mod trace;
 
 pub use export::{BadEndpoint, Export, TraceConfig};
-pub use metrics::Snapshot;
+pub use metrics::{CertificateExpiry, LogDisk, Snapshot};
 pub use observer::Telemetry;

@@ -32,8 +32,34 @@ pub struct Snapshot {
     pub checkpoint_entries: u64,
     /// Since the last checkpoint was published, as far as that is known.
     pub checkpoint_age: Option<Duration>,
+    /// Entries that wait to be written.
+    pub log_queue: usize,
+    /// Bytes of the log's segments, and bytes that are free where they are, as far as that is known.
+    pub log_disk: Option<LogDisk>,
+    /// The certificates in use.
+    pub certificates: Vec<CertificateExpiry>,
     /// Whether new calls are welcome.
     pub ready: bool,
+}
+
+/// The disk under the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogDisk {
+    /// Bytes of all segments, allocated in advance.
+    pub segment_bytes: u64,
+    /// Bytes that the gateway may still take.
+    pub free_bytes: u64,
+}
+
+/// When a certificate of the gateway expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// What it is for: `listener` or `client`.
+    pub role: &'static str,
+    /// The configured name of the server that it is shown to; empty for the listener's.
+    pub server: String,
+    /// Seconds since 1970.
+    pub not_after_s: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +80,12 @@ struct RefusalLabels {
     server: Name,
     method: &'static str,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    role: &'static str,
+    server: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -210,7 +242,6 @@ fn of_now(now: &Snapshot) -> Registry {
         registry.register(name, help, gauge);
     };
     let state = &now.state;
-    let one = |yes: bool| if yes { 1.0 } else { 0.0 };
     gauge("countersign_ready", "Whether new calls are welcome", one(now.ready));
     gauge("countersign_log_up", "Whether the log takes records", one(now.log_takes_records));
     gauge("countersign_log_entries", "Entries that are durable", count(now.log_entries));
@@ -224,6 +255,29 @@ fn of_now(now: &Snapshot) -> Registry {
     gauge("countersign_exchanges", "Exchanges in progress, open streams included", exchanges);
     gauge("countersign_calls_free", "Places for calls that are free", size(state.calls_free));
     gauge("countersign_actors", "Actors whose limits are being counted", size(state.actors));
+    gauge("countersign_log_queue_entries", "Entries that wait to be written", size(now.log_queue));
+    if let Some(disk) = now.log_disk {
+        let (segments, free) = (count(disk.segment_bytes), count(disk.free_bytes));
+        gauge("countersign_log_segment_bytes", "Bytes of the segments of the log", segments);
+        gauge("countersign_log_free_bytes", "Bytes that are free on the disk of the log", free);
+    }
+    register_certificates(&mut registry, &now.certificates);
+    register_servers(&mut registry, state);
+    registry
+}
+
+fn register_certificates(registry: &mut Registry, certificates: &[CertificateExpiry]) {
+    let family = Family::<CertificateLabels, GaugeF64>::default();
+    for certificate in certificates {
+        let (role, server) = (certificate.role, certificate.server.clone());
+        let labels = CertificateLabels { role, server };
+        family.get_or_create(&labels).set(seconds(certificate.not_after_s));
+    }
+    let help = "When the certificate that is in use expires, in seconds since 1970";
+    registry.register("countersign_certificate_expiry_timestamp_seconds", help, family);
+}
+
+fn register_servers(registry: &mut Registry, state: &State) {
     let mut per_server = |name: &str, help: &str, value: &dyn Fn(usize) -> f64| {
         let family = Family::<ServerLabels, GaugeF64>::default();
         for (i, server) in state.servers.iter().enumerate() {
@@ -242,7 +296,10 @@ fn of_now(now: &Snapshot) -> Registry {
     per_server("countersign_server_up", "Whether the last call lately reached the server", &|i| {
         of(i).map_or(0.0, |server| one(!server.unreachable))
     });
-    registry
+}
+
+fn one(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
 }
 
 /// The first word of a reason: there are as many as there are stages.
@@ -256,6 +313,11 @@ fn count(number: u64) -> f64 {
     let (high, low) = (number >> 32, number & u64::from(u32::MAX));
     let part = |half: u64| f64::from(u32::try_from(half).unwrap_or(u32::MAX));
     part(high) * 4_294_967_296.0 + part(low)
+}
+
+fn seconds(number: i64) -> f64 {
+    let magnitude = count(number.unsigned_abs());
+    if number < 0 { -magnitude } else { magnitude }
 }
 
 fn size(number: usize) -> f64 {
@@ -280,7 +342,7 @@ const RECORD_BUCKETS: [f64; 12] =
 
 #[cfg(test)]
 mod tests {
-    use super::{Metrics, Snapshot, count, family_of};
+    use super::{CertificateExpiry, LogDisk, Metrics, Snapshot, count, family_of};
     use event::{Direction, Status};
     use gateway::{AnsweredCall, ServerState, State};
     use std::sync::Arc;
@@ -295,6 +357,16 @@ mod tests {
             log_entries: 12,
             checkpoint_entries: 10,
             checkpoint_age: Some(Duration::from_millis(1_500)),
+            log_queue: 7,
+            log_disk: Some(LogDisk { segment_bytes: 4_096, free_bytes: 8_192 }),
+            certificates: vec![
+                CertificateExpiry {
+                    role: "listener",
+                    server: String::new(),
+                    not_after_s: 1_772_323_200,
+                },
+                CertificateExpiry { role: "client", server: "crm".to_owned(), not_after_s: -1 },
+            ],
             ready: true,
         }
     }
@@ -334,6 +406,11 @@ mod tests {
             "countersign_build_info{version=\"1.2.3\"} 1",
             "countersign_log_entries 12.0",
             "countersign_checkpoint_age_seconds 1.5",
+            "countersign_log_queue_entries 7.0",
+            "countersign_log_segment_bytes 4096.0",
+            "countersign_log_free_bytes 8192.0",
+            "countersign_certificate_expiry_timestamp_seconds{role=\"listener\",server=\"\"} 1772323200.0",
+            "countersign_certificate_expiry_timestamp_seconds{role=\"client\",server=\"crm\"} -1.0",
             "countersign_sessions{server=\"crm\"} 3.0",
             "countersign_server_up{server=\"crm\"} 0.0",
             "countersign_ready 1.0",

@@ -183,6 +183,13 @@ impl Log {
         self.handle.shared.tip.subscribe()
     }
 
+    /// Entries that were submitted and are in no batch yet: none, unless
+    /// entries come faster than the disk takes them.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.handle.shared.queue.len()
+    }
+
     /// The first key of this log: its name is the origin, and whoever knows it
     /// can follow the statements to every other. See [`Log::state_keys`].
     #[must_use]

@@ -142,6 +142,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Entries that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     /// Adds entries that the committer finds together.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn push_all(&self, submissions: Vec<Submission>) {

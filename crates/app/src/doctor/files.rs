@@ -1,7 +1,6 @@
 //! Files beside the log: who may read and write them, and whether the policies can be used.
 
 use super::finding::Finding;
-use crate::certificates::Certificates;
 use crate::config::Config;
 use policy::Severity;
 use std::path::Path;
@@ -17,18 +16,6 @@ pub(super) fn check(path: &Path, config: &Config) -> Vec<Finding> {
         findings.push(other_device(high_water, &config.log.directory));
     }
     findings
-}
-
-/// Whether certificates and keys can be used, when there are any.
-pub(super) fn certificates(config: &Config) -> Option<Finding> {
-    let tls = &config.tls;
-    let number = usize::from(tls.listener.is_some()) + tls.servers.len();
-    (number > 0).then(|| match Certificates::load(tls) {
-        Ok(_) => Finding::ok("certificates", format!("those of {number} tables can be used")),
-        Err(error) => Finding::error("certificates", format!("{error:#}"))
-            .because("the gateway does not start with it; a running one keeps the old pair")
-            .so("put the right file there, with its key for its owner only"),
-    })
 }
 
 /// Whether the policies can be used.
@@ -72,7 +59,7 @@ fn mode(_path: &Path) -> Option<u32> {
     None
 }
 
-fn written_by_others(check: &'static str, path: &Path) -> Finding {
+pub(super) fn written_by_others(check: &'static str, path: &Path) -> Finding {
     let shown = path.display();
     match mode(path) {
         Some(mode) if mode & 0o002 != 0 => {

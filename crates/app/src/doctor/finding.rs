@@ -54,6 +54,11 @@ impl Finding {
         Self { level: Level::Error, ..Self::ok(check, what) }
     }
 
+    /// The same, for what is bad in itself and has something good beside it.
+    pub(super) fn at_most_warning(self) -> Self {
+        Self { level: self.level.min(Level::Warning), ..self }
+    }
+
     pub(super) fn because(self, why: &'static str) -> Self {
         Self { why, ..self }
     }

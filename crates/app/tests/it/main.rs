@@ -6,10 +6,13 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
+mod chains;
 mod crash;
 mod demo;
+mod install;
 mod operation;
 mod program;
 mod serve;
+mod upstream;
 mod verify;
 mod wrap;

@@ -119,6 +119,8 @@ fn another_configuration_is_taken_over_whole_or_not_at_all() {
     let rejected = site.details("config.rejected");
     assert_eq!(rejected.len(), 2, "{rejected:#?}");
     assert!(rejected[1]["first_problem"].as_str().unwrap().contains("gateway.name"));
+    assert_eq!(rejected[1]["needs_restart"], "gateway.name");
+    assert_eq!(rejected[0].get("needs_restart"), None);
     let key = site.path("keys/log.key.pub");
     run(&["verify", text(&site.path("log")), "--key", text(&key)]).good();
 }

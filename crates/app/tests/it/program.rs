@@ -50,6 +50,13 @@ pub(crate) fn run(arguments: &[&str]) -> Said {
     Said::of(command(arguments).stdin(Stdio::null()).output().unwrap())
 }
 
+/// Runs to the end, with these variables beside the usual ones.
+pub(crate) fn run_in(arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    let mut command = command(arguments);
+    command.envs(variables.iter().copied());
+    Said::of(command.stdin(Stdio::null()).output().unwrap())
+}
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env_remove("COUNTERSIGN_LOG");

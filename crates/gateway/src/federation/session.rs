@@ -1,6 +1,7 @@
 //! Sessions of the aggregated endpoint: whose they are, and which session of each member stands behind
 //! them. An id works like a password; only its digest is kept. Refuses to send anything.
 
+use crate::bounds::Bounds;
 use crate::session::{NoSession, Owner, SessionsFull, handle_digest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -124,13 +125,18 @@ impl Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     by_digest: Mutex<HashMap<String, Arc<Session>>>,
-    sessions_max: usize,
-    idle: Duration,
+    /// Sessions, and how long one may be idle.
+    bounds: Bounds,
 }
 
 impl Sessions {
     pub(crate) fn new(sessions_max: usize, idle: Duration) -> Self {
-        Self { by_digest: Mutex::new(HashMap::new()), sessions_max, idle }
+        Self { by_digest: Mutex::new(HashMap::new()), bounds: Bounds::new(sessions_max, idle) }
+    }
+
+    /// Other bounds from now on; sessions that are there stay as long as they are used.
+    pub(crate) fn rebound(&self, sessions_max: usize, idle: Duration) {
+        self.bounds.set(sessions_max, idle);
     }
 
     /// Keeps a new session; idle ones make room. What they were linked to ends by itself: members
@@ -142,11 +148,11 @@ impl Sessions {
         now: Instant,
     ) -> Result<(), SessionsFull> {
         let mut sessions = self.lock();
-        if self.sessions_max <= sessions.len() {
-            let idle = self.idle;
+        let (most, idle) = (self.bounds.most(), self.bounds.age());
+        if most <= sessions.len() {
             sessions.retain(|_, session| !session.is_idle(now, idle));
         }
-        if self.sessions_max <= sessions.len() {
+        if most <= sessions.len() {
             return Err(SessionsFull);
         }
         sessions.insert(handle_digest(id), Arc::new(session));
@@ -165,7 +171,7 @@ impl Sessions {
         if session.owner != *owner {
             return Err(NoSession::OfAnother);
         }
-        if session.is_idle(now, self.idle) {
+        if session.is_idle(now, self.bounds.age()) {
             return Err(NoSession::Unknown);
         }
         session.lock().last_used = now;
@@ -178,7 +184,7 @@ impl Sessions {
 
     /// Forgets the sessions that were idle too long.
     pub(crate) fn sweep(&self, now: Instant) {
-        let idle = self.idle;
+        let idle = self.bounds.age();
         self.lock().retain(|_, session| !session.is_idle(now, idle));
     }
 

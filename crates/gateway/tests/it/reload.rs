@@ -158,3 +158,22 @@ async fn hosts_and_bounds_are_those_of_the_new_configuration() {
     assert_eq!(rig.send(named(modern_call("1", &"x".repeat(700)))).await.status, 413);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn bounds_on_sessions_change_while_sessions_are_kept() {
+    let (upstream, mut waiting) = Upstream::with_sessions().await;
+    let rig = Plan::http(&upstream).start().await;
+    let session = rig.session().await;
+    let limits = Limits { sessions_max: 1, ..Limits::default() };
+    let servers = rig.changeable.servers.clone();
+    rig.gateway.reload(&changed(&rig, servers.clone(), limits.clone())).unwrap();
+    assert_eq!(rig.send(crate::messages::initialize()).await.status, 503, "there is one already");
+    let ask = legacy_call(&session, "1", "echo").token(&rig.token("alice"));
+    let call = tokio::spawn(ask.send(rig.address));
+    waiting.next().await.answer(json(result("1")));
+    assert_eq!(call.await.unwrap().status, 200);
+    let limits = Limits { session_idle: Duration::ZERO, ..limits };
+    rig.gateway.reload(&changed(&rig, servers, limits)).unwrap();
+    assert_eq!(rig.send(legacy_call(&session, "2", "echo")).await.status, 404, "idle already");
+    rig.stop().await;
+}

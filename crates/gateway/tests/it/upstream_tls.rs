@@ -6,8 +6,9 @@ use crate::rig::Plan;
 use crate::upstream::{Upstream, json};
 use event::Status;
 use gateway::config::Server;
-use gateway::tls::ServerTls;
+use gateway::tls::{Roots, ServerTls};
 use http::Version;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 fn plan(upstream: &Upstream, tls: ServerTls) -> Plan {
@@ -16,7 +17,7 @@ fn plan(upstream: &Upstream, tls: ServerTls) -> Plan {
 }
 
 fn trusting(authority: &Authority) -> ServerTls {
-    ServerTls::default().trust_only(authority.pem().as_bytes()).unwrap()
+    ServerTls::default().trust_only(Arc::new(Roots::new(authority.pem().as_bytes()).unwrap()))
 }
 
 #[tokio::test]
@@ -92,6 +93,30 @@ async fn a_server_that_asks_for_a_certificate_gets_the_newest() {
         assert_eq!(upstream.seen()[1].shown.as_deref(), Some(&*second.der()));
         rig.stop().await;
     }
+}
+
+/// Each request of the upstream has a connection of its own here: nothing of an old one is resumed.
+#[tokio::test]
+async fn authorities_are_exchanged_while_the_gateway_serves() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let roots = Arc::new(Roots::new(first.pem().as_bytes()).unwrap());
+    let tls = Authority::acceptor(&first.issue("127.0.0.1"), &["http/1.1"], None);
+    let upstream = Upstream::serving(Some(tls), |_| async {
+        let mut answer = json(result("1"));
+        answer.headers_mut().insert("connection", http::HeaderValue::from_static("close"));
+        Some(answer)
+    })
+    .await;
+    let rig = plan(&upstream, ServerTls::default().trust_only(roots.clone())).start().await;
+    let status = async || rig.send(modern_call("1", "echo")).await.status;
+    assert_eq!(status().await, 200);
+    roots.replace(second.pem().as_bytes()).unwrap();
+    assert_eq!(status().await, 502, "nobody vouches for it any more");
+    let both = format!("{}{}", first.pem(), second.pem());
+    roots.replace(both.as_bytes()).unwrap();
+    assert_eq!(status().await, 200);
+    assert_eq!(upstream.seen().len(), 2);
+    rig.stop().await;
 }
 
 /// Servers allow about 100 streams on a connection; streams that stay open must not use them up.
