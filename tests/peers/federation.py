@@ -17,13 +17,13 @@ RESOURCE = "peer+demo://resource/static/document/features.md"
 
 
 async def federation_python_auto(stage: Stage) -> None:
-    """The Python client, which tries 2026-07-28 first, uses servers of both eras as one."""
-    await _tour(stage, mode="auto")
+    """The Python client speaks 2026-07-28 with servers of both eras as one."""
+    await _tour(stage, mode="auto", revision="2026-07-28")
 
 
 async def federation_python_legacy(stage: Stage) -> None:
     """The Python client, speaking 2025-11-25, uses three servers as one."""
-    await _tour(stage, mode="legacy")
+    await _tour(stage, mode="legacy", revision="2025-11-25")
 
 
 async def federation_python_modern(stage: Stage) -> None:
@@ -49,7 +49,7 @@ issuer/agent tools/call git_status permit ok
     check(all("root" in record for record in records), "a call without a root")
 
 
-async def _tour(stage: Stage, *, mode: str) -> None:
+async def _tour(stage: Stage, *, mode: str, revision: str) -> None:
     path = await repository.make(stage)
     server, url = await everything.start(stage)
     gateway = await Gateway.make(stage, url=url)
@@ -58,18 +58,21 @@ async def _tour(stage: Stage, *, mode: str) -> None:
     _add(gateway, "git", repository.server(stage, path))
     await gateway.start()
     async with clients.over_http(gateway.url, gateway.token(), mode=mode) as client:
+        equal(client.protocol_version, revision, "negotiated revision")
         await _use(client, path)
         await _lose(client, server)
     await gateway.stop()
     records = await trail.read(stage, gateway.log)
-    servers = {r["resource"]["server"] for r in records if r["resource"]["method"] == "tools/call"}
+    calls = [r for r in records if r["resource"]["method"] == "tools/call"]
+    servers = {r["resource"]["server"] for r in calls}
+    spoken = {r.get("protocol") for r in calls if r["resource"]["server"] == "files"}
+    equal(spoken, {"2025-11-25"}, "revision of a server of the older era")
     equal(servers, {"peer", "files", "git", "*"}, "servers of calls on record")
     asked = [r for r in records if r["direction"] == "to-server" and r["kind"] != "call.refused"]
     check(all("root" in record for record in asked), "a call without a root")
 
 
 async def _use(client: Client, path: Path) -> None:
-    equal(client.protocol_version, "2025-11-25", "negotiated revision")
     tools = {tool.name for tool in (await client.list_tools()).tools}
     check({"peer__echo", "files__read_text_file", "git__git_status"} <= tools, f"tools: {tools}")
     equal(await everything.said(client, "peer__echo", message="hi"), "Echo: hi", "echo")

@@ -376,6 +376,7 @@ impl Checker<'_> {
             write_timeout: ms(limits.write_timeout_ms, base.write_timeout),
             reply_timeout: ms(limits.reply_timeout_ms, base.reply_timeout),
             member_timeout: ms(limits.member_timeout_ms, base.member_timeout),
+            member_retry: ms(limits.member_retry_ms, base.member_retry),
             connect_timeout: ms(limits.connect_timeout_ms, base.connect_timeout),
             sessions_max: limits.sessions_max.unwrap_or(base.sessions_max),
             session_idle: limits.session_idle_s.map_or(base.session_idle, Duration::from_secs),

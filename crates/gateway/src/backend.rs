@@ -1,11 +1,11 @@
 //! One server behind the gateway, with everything that a call to it goes through. It takes requests in
 //! memory and refuses to know how they arrived: listeners and adapters do.
 
-use crate::array;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::config::NamedServer;
+use crate::endpoint::is_batch;
 use crate::event_stream::Streams;
 use crate::inbound::Inbound;
 use crate::pipeline::{Admitted, Pipeline, Received};
@@ -81,7 +81,7 @@ impl Backend {
 
     /// One exchange, from a whole request to the end of the answer.
     pub(crate) async fn serve(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
-        if inbound.method == Method::POST && array::is_array(&inbound.body) {
+        if is_batch(&inbound) {
             Box::pin(self.batch(inbound, client)).await;
         } else {
             self.serve_single(inbound, client).await;

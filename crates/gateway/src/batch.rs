@@ -6,6 +6,7 @@ use crate::array;
 use crate::backend::Backend;
 use crate::body::{CHUNKS_MAX, ReplyBody};
 use crate::client::{ClientEnd, ClientStream};
+use crate::endpoint::Endpoint;
 use crate::headers;
 use crate::inbound::Inbound;
 use crate::pipeline::{Pipeline, Received, known};
@@ -71,87 +72,101 @@ impl Pipeline {
         if initializes || !session.takes_batches() {
             return Err(refuse(Cause::Batch));
         }
-        let parts = array::elements(&received.raw).into_iter().zip(&messages);
-        Ok(parts
-            .map(|(raw, message)| {
-                let id = match message {
-                    Message::Request(request) => Some(request.id.clone()),
-                    _ => None,
-                };
-                Part { raw, id }
-            })
-            .collect())
+        Ok(parts_of(&received.raw, &messages))
     }
 }
 
+/// The messages of a batch, as they stand in it.
+pub(crate) fn parts_of(raw: &Bytes, messages: &[Message<'_>]) -> Vec<Part> {
+    let part = |(raw, message): (Bytes, &Message<'_>)| {
+        let id = match message {
+            Message::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
+        Part { raw, id }
+    };
+    array::elements(raw).into_iter().zip(messages).map(part).collect()
+}
+
 impl Backend {
-    /// Carries each message of a batch by itself and answers all of them together: as an array, or as
-    /// one stream when the answer to any of them is one.
+    /// Carries each message of a batch by itself and answers all of them together.
     pub(crate) async fn batch(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
         let call = self.pipeline.recorder.call_id();
         let (_, received) = inbound.clone().into_received(call);
-        let parts = match self.pipeline.open_batch(&received).await {
-            Ok(parts) => parts,
+        match self.pipeline.open_batch(&received).await {
+            Ok(parts) => {
+                carry(Endpoint::One(Arc::clone(self)), (inbound, call), parts, client).await;
+            }
             Err(refusal) => {
                 self.pipeline.refuse(&refusal, &received.origin).await;
-                return client.answer(refusal.response());
+                client.answer(refusal.response());
             }
-        };
-        let chain = Chain { root: inbound.chain.root.or(Some(call)), ..inbound.chain };
-        let (pieces, queue) = mpsc::channel(CHUNKS_MAX);
-        let carried = async move {
-            let mut running = JoinSet::new();
-            for Part { raw, id } in parts {
-                let inbound = Inbound { body: raw, chain, ..inbound.clone() };
-                let element = Arc::clone(self).element(inbound, id.clone(), call, pieces.clone());
-                // What is owed no answer is over soon, and later messages may build upon it.
-                match id {
-                    Some(_) => drop(running.spawn(element)),
-                    None => element.await,
-                }
-            }
-            drop(pieces);
-            while running.join_next().await.is_some() {}
-        };
-        let patience = self.pipeline.limits.write_timeout;
-        let gathered = gather(call, queue, client, patience);
-        tokio::pin!(gathered);
-        // A client that goes away ends what is still carried.
-        tokio::select! {
-            () = &mut gathered => return,
-            () = carried => {}
         }
-        gathered.await;
     }
+}
 
-    async fn element(
-        self: Arc<Self>,
-        inbound: Inbound,
-        id: Option<RequestId>,
-        call: CallId,
-        pieces: mpsc::Sender<Piece>,
-    ) {
-        let response = self.ask_single(inbound).await;
-        let (head, mut body) = response.into_parts();
-        if !headers::media_type_is(&head.headers, "text/event-stream") {
-            let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
-            let messages = messages_in(&body, head.status, id.as_ref(), call);
-            pieces.send(Piece::Whole(Whole { status: head.status, messages })).await.ok();
-            return;
-        }
-        let mut parser = SseParser::new(self.pipeline.limits.reply_bytes_max);
-        while let Some(frame) = body.frame().await {
-            let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
-            let pushed = chunk.map(|chunk| parser.push(&chunk).is_ok()).unwrap_or(false);
-            while let Some(frame) = parser.next_frame() {
-                if pieces.send(Piece::Event(frame.raw.into())).await.is_err() {
-                    return;
-                }
+/// Asks for each message of a batch by itself and answers all of them together: as an array, or as one
+/// stream when the answer to any of them is one.
+pub(crate) async fn carry(
+    endpoint: Endpoint,
+    (inbound, call): (Inbound, CallId),
+    parts: Vec<Part>,
+    client: ClientEnd,
+) {
+    let chain = Chain { root: inbound.chain.root.or(Some(call)), ..inbound.chain };
+    let (pieces, queue) = mpsc::channel(CHUNKS_MAX);
+    let patience = endpoint.limits().write_timeout;
+    let carried = async move {
+        let mut running = JoinSet::new();
+        for Part { raw, id } in parts {
+            let inbound = Inbound { body: raw, chain, ..inbound.clone() };
+            let element = element(endpoint.clone(), inbound, id.clone(), call, pieces.clone());
+            // What is owed no answer is over soon, and later messages may build upon it.
+            match id {
+                Some(_) => drop(running.spawn(element)),
+                None => element.await,
             }
-            if !pushed {
-                pieces.send(Piece::Cut).await.ok();
+        }
+        drop(pieces);
+        while running.join_next().await.is_some() {}
+    };
+    let gathered = gather(call, queue, client, patience);
+    tokio::pin!(gathered);
+    // A client that goes away ends what is still carried.
+    tokio::select! {
+        () = &mut gathered => return,
+        () = carried => {}
+    }
+    gathered.await;
+}
+
+async fn element(
+    endpoint: Endpoint,
+    inbound: Inbound,
+    id: Option<RequestId>,
+    call: CallId,
+    pieces: mpsc::Sender<Piece>,
+) {
+    let response = endpoint.ask_single(inbound).await;
+    let (head, mut body) = response.into_parts();
+    if !headers::media_type_is(&head.headers, "text/event-stream") {
+        let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+        let messages = messages_in(&body, head.status, id.as_ref(), call);
+        pieces.send(Piece::Whole(Whole { status: head.status, messages })).await.ok();
+        return;
+    }
+    let mut parser = SseParser::new(endpoint.limits().reply_bytes_max);
+    while let Some(frame) = body.frame().await {
+        let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
+        let pushed = chunk.map(|chunk| parser.push(&chunk).is_ok()).unwrap_or(false);
+        while let Some(frame) = parser.next_frame() {
+            if pieces.send(Piece::Event(frame.raw.into())).await.is_err() {
                 return;
             }
+        }
+        if !pushed {
+            pieces.send(Piece::Cut).await.ok();
+            return;
         }
     }
 }

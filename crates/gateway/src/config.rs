@@ -55,6 +55,9 @@ pub struct Limits {
     /// Time for one of several servers to answer what all of them are asked; without it the others'
     /// answers go on alone.
     pub member_timeout: Duration,
+    /// The least pause after which one of several servers that was away is asked again, for a session that
+    /// needs it or a client that listens.
+    pub member_retry: Duration,
     /// Time for the upstream server to accept a connection.
     pub connect_timeout: Duration,
     /// Sessions kept; when all are in use, new ones are refused.
@@ -115,6 +118,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(60),
             reply_timeout: Duration::from_secs(300),
             member_timeout: Duration::from_secs(10),
+            member_retry: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             sessions_max: 100_000,
             session_idle: Duration::from_secs(24 * 60 * 60),

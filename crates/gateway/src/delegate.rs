@@ -7,8 +7,8 @@ mod pump;
 
 use self::pump::Pumped;
 use crate::asked::Origin;
-use crate::backend::Backend;
 use crate::body::ReplyBody;
+use crate::endpoint::Endpoint;
 use crate::headers::{self, LAST_EVENT_ID, SESSION_ID};
 use crate::inbound::Inbound;
 use crate::pipeline::Caller;
@@ -42,7 +42,7 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// The client of a backend on behalf of another client.
 #[derive(Debug)]
 pub(crate) struct Delegate {
-    backend: Arc<Backend>,
+    endpoint: Endpoint,
     /// For the operations that the client does not know of itself.
     caller: Caller,
     origin: Origin,
@@ -100,14 +100,14 @@ impl Kind {
 impl Delegate {
     /// For a known caller; what comes back goes into the queue.
     pub(crate) fn new(
-        backend: Arc<Backend>,
+        endpoint: Endpoint,
         caller: Caller,
         origin: Origin,
     ) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
         let (messages, queue) = mpsc::channel(MESSAGES_MAX);
         let gone = CancellationToken::new();
         let state = Mutex::default();
-        (Arc::new(Self { backend, caller, origin, state, messages, gone }), queue)
+        (Arc::new(Self { endpoint, caller, origin, state, messages, gone }), queue)
     }
 
     /// Carries a message that is answered to the end of its answers. `stop` ends it early.
@@ -134,7 +134,7 @@ impl Delegate {
             }
             cancelled.push_back(id.clone());
         }
-        let response = self.backend.ask(inbound).await;
+        let response = self.endpoint.ask(inbound).await;
         if response.status().is_success() && matches!(kind, Kind::Tells { initialized: true, .. }) {
             self.listen();
         }
@@ -171,9 +171,9 @@ impl Delegate {
         let mut headers = HeaderMap::new();
         headers.insert(SESSION_ID, id.clone());
         let delete = self.operation(Method::DELETE, headers);
-        self.backend.ask(delete).await;
+        self.endpoint.ask(delete).await;
         // A server need not know how to end one; for this client it is over all the same.
-        self.backend.close_session(id.as_bytes()).await;
+        self.endpoint.close_session(id.as_bytes()).await;
     }
 
     /// Opens the stream of the server's own messages, once, where there is a session.
@@ -184,11 +184,11 @@ impl Delegate {
         }
         drop(state);
         let this = Arc::clone(self);
-        self.backend.exchanges.spawn(async move {
+        self.endpoint.exchanges().spawn(async move {
             tokio::select! {
                 biased;
                 () = this.gone.cancelled() => {}
-                () = this.backend.stops.soft.cancelled() => {}
+                () = this.endpoint.soft().cancelled() => {}
                 () = this.hear() => {}
             }
         });
@@ -201,7 +201,7 @@ impl Delegate {
             let response = self.resume(&pumped).await;
             let Some(body) = stream_of(response) else { return };
             let before = pumped.events;
-            pumped.pump(body, &self.messages, self.backend.pipeline.limits.reply_bytes_max).await;
+            pumped.pump(body, &self.messages, self.endpoint.limits().reply_bytes_max).await;
             if !pumped.may_go_on(before) {
                 return;
             }
@@ -211,7 +211,7 @@ impl Delegate {
 
     async fn carry(&self, inbound: Inbound, kind: &Kind) {
         let Kind::Asks { id, initializes } = kind else { return };
-        let response = self.backend.ask(inbound).await;
+        let response = self.endpoint.ask(inbound).await;
         if *initializes && let Some(session) = response.headers().get(SESSION_ID) {
             self.state().session = Some(session.clone());
         }
@@ -223,7 +223,7 @@ impl Delegate {
         }
         let mut pumped = Pumped::awaiting(id.clone());
         let mut body = Some(response.into_body());
-        let limit = self.backend.pipeline.limits.reply_bytes_max;
+        let limit = self.endpoint.limits().reply_bytes_max;
         while let Some(stream) = body.take() {
             let before = pumped.events;
             pumped.pump(stream, &self.messages, limit).await;
@@ -259,7 +259,7 @@ impl Delegate {
         if self.state().cancelled.contains(id) {
             return;
         }
-        let call = self.backend.pipeline.recorder.call_id();
+        let call = self.endpoint.recorder().call_id();
         let detail = Detail { call, reason: "upstream.broke" };
         let message = error_message(Some(id), 50_201, text, &detail);
         self.say(message).await;
@@ -287,7 +287,7 @@ impl Delegate {
         if let Some(last) = pumped.last_id.as_deref().and_then(|id| id.parse().ok()) {
             headers.insert(LAST_EVENT_ID, last);
         }
-        self.backend.ask(self.operation(Method::GET, headers)).await
+        self.endpoint.ask(self.operation(Method::GET, headers)).await
     }
 
     fn operation(&self, method: Method, headers: HeaderMap) -> Inbound {

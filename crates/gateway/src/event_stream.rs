@@ -3,11 +3,11 @@
 //! and belongs to whoever opened it. Messages go the way of all others: through a client in process.
 
 use crate::asked::Origin;
-use crate::backend::Backend;
 use crate::body::ReplyBody;
 use crate::carry::new_session_id;
 use crate::client::{ClientEnd, ClientStream};
 use crate::delegate::{Delegate, Kind};
+use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipeline::{Caller, Received, known};
 use crate::refusal::{Cause, Refusal};
@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// The open streams of one backend, by digest of their session id. Each has a connection, so that the
+/// The open streams of one endpoint, by digest of their session id. Each has a connection, so that the
 /// bound on those is a bound on these.
 #[derive(Debug, Default)]
 pub(crate) struct Streams(Mutex<HashMap<String, Arc<Open>>>);
@@ -51,15 +51,10 @@ impl Streams {
     }
 }
 
-impl Backend {
-    /// Serves a stream of events for as long as it lasts; its end is that of the session. `endpoint` is
-    /// the path to which its client sends.
-    pub(crate) async fn serve_stream(
-        self: &Arc<Self>,
-        inbound: Inbound,
-        endpoint: &str,
-        client: ClientEnd,
-    ) {
+impl Endpoint {
+    /// Serves a stream of events for as long as it lasts; its end is that of the session. `path` is
+    /// where its client sends.
+    pub(crate) async fn serve_stream(&self, inbound: Inbound, path: &str, client: ClientEnd) {
         let (received, actor) = match self.identified(inbound, None).await {
             Ok(identified) => identified,
             Err(refused) => return client.answer(refused),
@@ -69,24 +64,24 @@ impl Backend {
             return client.answer(self.refused(cause, &received, Some(&actor)).await);
         };
         let (owner, caller) = (Owner::of(&actor), Caller::Known(actor));
-        let (delegate, queue) = Delegate::new(Arc::clone(self), caller, received.origin);
-        let slots = Arc::new(Semaphore::new(self.pipeline.limits.session_calls_max));
+        let (delegate, queue) = Delegate::new(self.clone(), caller, received.origin);
+        let slots = Arc::new(Semaphore::new(self.limits().session_calls_max));
         let open = Open { owner, delegate: Arc::clone(&delegate), slots };
         let digest = handle_digest(id.as_bytes());
-        self.streams.lock().insert(digest.clone(), Arc::new(open));
+        self.streams().lock().insert(digest.clone(), Arc::new(open));
         if let Ok(stream) = client.stream(event_stream_head()) {
             let id = id.to_str().unwrap_or_default();
-            let first = format!("event: endpoint\ndata: {endpoint}?sessionId={id}\n\n");
-            let patience = self.pipeline.limits.write_timeout;
-            speak(stream, first.into(), queue, (&self.stops.soft, patience)).await;
+            let first = format!("event: endpoint\ndata: {path}?sessionId={id}\n\n");
+            let patience = self.limits().write_timeout;
+            speak(stream, first.into(), queue, (self.soft(), patience)).await;
         }
-        self.streams.lock().remove(&digest);
+        self.streams().lock().remove(&digest);
         delegate.close().await;
     }
 
     /// Takes a message for the session of a stream, where its answer will come.
     pub(crate) async fn take_message(
-        self: &Arc<Self>,
+        &self,
         inbound: Inbound,
         session_id: Option<Vec<u8>>,
         client: ClientEnd,
@@ -97,13 +92,13 @@ impl Backend {
             Err(refused) => return client.answer(refused),
         };
         let id = received.session_id.as_deref().unwrap_or_default();
-        let open = match self.streams.enter(id, &Owner::of(&actor)) {
+        let open = match self.streams().enter(id, &Owner::of(&actor)) {
             Ok(open) => open,
             Err(none) => {
                 return client.answer(self.refused(none.into(), &received, Some(&actor)).await);
             }
         };
-        let kind = Kind::of(&body, &self.pipeline.limits.messages);
+        let kind = Kind::of(&body, &self.limits().messages);
         let delegate = &open.delegate;
         let inbound = delegate.inbound(caller, headers, body);
         client.answer(match kind {
@@ -114,7 +109,7 @@ impl Backend {
             }
             Kind::Asks { .. } => match Arc::clone(&open.slots).try_acquire_owned() {
                 Ok(slot) => {
-                    self.exchanges.spawn(async move {
+                    self.exchanges().spawn(async move {
                         open.delegate.ask(inbound, &kind, &CancellationToken::new()).await;
                         drop(slot);
                     });
@@ -134,13 +129,13 @@ impl Backend {
         inbound: Inbound,
         session_id: Option<Vec<u8>>,
     ) -> Result<(Received, Actor), Response<ReplyBody>> {
-        let (_, received) = inbound.into_received(self.pipeline.recorder.call_id());
+        let (_, received) = inbound.into_received(self.recorder().call_id());
         let origin = Origin { transport: Transport::HttpSse, ..received.origin };
         let received = Received { origin, session_id, ..received };
-        match self.pipeline.identify(&received, None).await {
+        match self.identify(&received).await {
             Ok(actor) => Ok((received, actor)),
             Err(refusal) => {
-                self.pipeline.refuse(&refusal, &received.origin).await;
+                self.refuse(&refusal, &received.origin).await;
                 Err(refusal.response())
             }
         }
@@ -153,7 +148,7 @@ impl Backend {
         actor: Option<&Actor>,
     ) -> Response<ReplyBody> {
         let refusal = Refusal::new(cause, known(received, None, actor));
-        self.pipeline.refuse(&refusal, &received.origin).await;
+        self.refuse(&refusal, &received.origin).await;
         refusal.response()
     }
 }

@@ -3,19 +3,32 @@
 //! and is on record with the same `root`. Refuses to judge what members say.
 
 mod ask;
+mod batches;
+mod carried;
 mod cursor;
 mod discover;
+mod era;
+mod given;
+mod hearing;
+mod held;
 mod listen;
 mod lists;
 mod names;
+mod newer;
 mod notify;
+mod older;
 mod opening;
+mod overheard;
 mod rewrite;
+mod rounds;
 mod session;
 mod single;
 mod stream;
+mod watched;
 
 use self::ask::Answer;
+use self::era::Eras;
+use self::held::HeldSessions;
 use self::session::{Link, Session, Sessions};
 use crate::asked::Origin;
 use crate::backend::{Backend, Stops, method_not_allowed, stopping};
@@ -23,18 +36,21 @@ use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::config::Limits;
+use crate::endpoint::is_batch;
+use crate::event_stream::Streams;
 use crate::headers;
 use crate::inbound::Inbound;
+use crate::observer::{self, Observer, ServerObserver};
 use crate::pipeline::{Caller, Pipeline, Received, known};
-use crate::refusal::{self, Cause, Refusal};
+use crate::refusal::{self, Cause, Known, Refusal};
 use crate::session::Owner;
 use audit::Recorder;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response};
-use mcp::{Message, Method, Request, RequestId};
+use mcp::{Frame, Message, Method, Request, RequestId};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -48,11 +64,18 @@ pub(crate) struct Federation {
     /// Checks what is checked before a member is chosen; all servers do that alike.
     first: Arc<Backend>,
     sessions: Arc<Sessions>,
+    /// On behalf of stateless clients.
+    held: Arc<HeldSessions>,
+    eras: Arc<Eras>,
+    /// Is told of what is refused here, before a member is found.
+    observer: Arc<dyn ServerObserver>,
     recorder: Recorder,
     limits: Limits,
     stops: Stops,
     /// Every exchange in progress, of every backend of the gateway.
     exchanges: TaskTracker,
+    /// Clients of HTTP+SSE.
+    streams: Arc<Streams>,
 }
 
 /// A server and what stands before its names.
@@ -63,10 +86,11 @@ pub(crate) struct Member {
 }
 
 /// A request of the client whose sender is known, from which the requests to members are made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Whole {
-    /// The root of everything that is recorded of it.
     call: CallId,
+    /// The root of everything that is recorded of it.
+    root: CallId,
     actor: Actor,
     origin: Origin,
     headers: HeaderMap,
@@ -80,7 +104,11 @@ struct Whole {
 impl Federation {
     /// `None` when one server alone needs no endpoint for all. Sessions go on when the members are the
     /// same as before.
-    pub(crate) fn new(members: Vec<Member>, before: Option<&Self>) -> Option<Self> {
+    pub(crate) fn new(
+        members: Vec<Member>,
+        observer: &Arc<dyn Observer>,
+        before: Option<&Self>,
+    ) -> Option<Self> {
         let [first, _, ..] = members.as_slice() else { return None };
         let backend = Arc::clone(&first.backend);
         let limits = backend.pipeline.limits.clone();
@@ -97,10 +125,21 @@ impl Federation {
             |before| Arc::clone(&before.sessions),
         );
         sessions.rebound(limits.sessions_max, limits.session_idle);
+        let held = same.map_or_else(
+            || Arc::new(HeldSessions::new(limits.sessions_max, limits.session_idle)),
+            |before| Arc::clone(&before.held),
+        );
         Some(Self {
             sessions,
+            held,
+            eras: same.map_or_else(Arc::default, |before| Arc::clone(&before.eras)),
+            observer: before.map_or_else(
+                || observer.server(EVERY_SERVER),
+                |before| Arc::clone(&before.observer),
+            ),
             recorder: backend.pipeline.recorder.clone(),
-            stops: backend.stops.clone(),
+            stops: same.map_or_else(|| backend.stops.child(), |before| before.stops.clone()),
+            streams: same.map_or_else(Arc::default, |before| Arc::clone(&before.streams)),
             exchanges: backend.exchanges.clone(),
             limits,
             first: backend,
@@ -109,7 +148,16 @@ impl Federation {
     }
 
     /// One request of the client, from its whole body to the head of the answer.
-    pub(crate) async fn serve(self: &Arc<Self>, inbound: Inbound, mut client: ClientEnd) {
+    pub(crate) async fn serve(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
+        if is_batch(&inbound) {
+            Box::pin(self.batch(inbound, client)).await;
+        } else {
+            self.serve_single(inbound, client).await;
+        }
+    }
+
+    /// As [`Self::serve`], for what is known to be one message.
+    pub(crate) async fn serve_single(self: &Arc<Self>, inbound: Inbound, mut client: ClientEnd) {
         let response = tokio::select! {
             biased;
             () = self.stops.hard.cancelled() => stopping(),
@@ -120,9 +168,57 @@ impl Federation {
         client.answer(response);
     }
 
-    /// Forgets idle sessions.
-    pub(crate) fn sweep(&self, now: Instant) {
+    /// Forgets idle sessions, and ends those that the gateway holds itself.
+    pub(crate) fn sweep(self: &Arc<Self>, now: Instant) {
         self.sessions.sweep(now);
+        let this = Arc::clone(self);
+        self.exchanges.spawn(async move { this.end_idle_held(now).await });
+    }
+
+    /// Whether both hold the same sessions with members.
+    pub(crate) fn holds_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.held, &other.held)
+    }
+
+    /// Who sends this.
+    pub(crate) async fn identify(&self, received: &Received) -> Result<Actor, Refusal> {
+        self.checks().identify(received, None).await
+    }
+
+    /// Forgets a session that its client has left.
+    pub(crate) fn close_session(&self, id: &[u8]) {
+        self.sessions.close(id);
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    pub(crate) fn exchanges(&self) -> &TaskTracker {
+        &self.exchanges
+    }
+
+    pub(crate) fn stops(&self) -> &Stops {
+        &self.stops
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// A refusal on record, and told of as those of a single server are.
+    pub(crate) async fn refuse(&self, refusal: &Refusal, origin: &Origin) {
+        self.tell_refusal(refusal);
+        refusal::record(&self.recorder, refusal, origin).await;
+    }
+
+    /// Tells of a refusal.
+    pub(crate) fn tell_refusal(&self, refusal: &Refusal) {
+        observer::tell_refusal(&*self.observer, refusal);
     }
 
     async fn respond(self: &Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
@@ -136,7 +232,7 @@ impl Federation {
         match answered {
             Ok(response) => response,
             Err(refused) => {
-                refusal::record(&self.recorder, &refused, &received.origin).await;
+                self.refuse(&refused, &received.origin).await;
                 refused.response()
             }
         }
@@ -186,6 +282,10 @@ impl Federation {
         let parts = parts.map(|(place, link)| {
             (place, whole.part(HttpMethod::DELETE, whole.headers_on(&link, None), Bytes::new()))
         });
+        // What goes on for its sake ends first.
+        if let Some(session) = &whole.session {
+            session.end();
+        }
         self.ask_each(parts.collect(), None).await;
         self.sessions.close(received.session_id.as_deref().unwrap_or_default());
         Ok(Response::new(ReplyBody::empty()))
@@ -218,24 +318,59 @@ impl Federation {
         parts: Vec<(usize, Inbound)>,
         id: Option<&RequestId>,
     ) -> Vec<(usize, Option<Answer>)> {
-        let mut asking = JoinSet::new();
+        let mut asking = Vec::new();
         for (place, inbound) in parts {
             let Some(member) = self.members.get(place) else { continue };
             let (backend, id) = (Arc::clone(&member.backend), id.cloned());
-            let (time, bytes_max) = (self.limits.member_timeout, self.limits.reply_bytes_max);
-            asking.spawn(async move {
-                let asked = async {
-                    ask::whole(backend.ask_single(inbound).await, id.as_ref(), bytes_max).await
-                };
+            let bytes_max = self.limits.reply_bytes_max;
+            let asked = async move {
+                ask::whole(backend.ask_single(inbound).await, id.as_ref(), bytes_max).await
+            };
+            asking.push((place, asked));
+        }
+        self.each(asking).await
+    }
+
+    /// As [`Self::ask_each`], for whatever takes some time at each member.
+    async fn each<T, F>(&self, asking: Vec<(usize, F)>) -> Vec<(usize, Option<T>)>
+    where
+        T: Send + 'static,
+        F: Future<Output = Option<T>> + Send + 'static,
+    {
+        let time = self.limits.member_timeout;
+        let mut running = JoinSet::new();
+        for (place, asked) in asking {
+            running.spawn(async move {
                 (place, tokio::time::timeout(time, asked).await.ok().flatten())
             });
         }
         let mut answers = Vec::new();
-        while let Some(answer) = asking.join_next().await {
+        while let Some(answer) = running.join_next().await {
             answers.extend(answer);
         }
         answers.sort_by_key(|(place, _)| *place);
         answers
+    }
+
+    /// What is known of a request that is refused after it was accepted.
+    fn known_of(&self, whole: &Whole) -> Known {
+        let message = match mcp::parse(&whole.body, &self.limits.messages) {
+            Ok(Frame::Single(message)) => Some(message),
+            _ => None,
+        };
+        let call = message.and_then(|message| Call::of(&message, EVERY_SERVER));
+        let received = Received {
+            call: whole.call,
+            chain: Chain::default(),
+            caller: Caller::Known(whole.actor.clone()),
+            headers: None,
+            origin: whole.origin.clone(),
+            session_id: whole.headers.get(headers::SESSION_ID).map(|id| id.as_bytes().to_vec()),
+            only: None,
+            raw: whole.body.clone(),
+            arrived: Instant::now(),
+        };
+        known(&received, call.map(|call| call.or_revision(whole.revision())).as_ref(), None)
     }
 
     /// The session that a request of the older revisions names.
@@ -270,7 +405,7 @@ impl Whole {
             body,
             caller: Caller::Known(self.actor.clone()),
             origin: self.origin.clone(),
-            chain: Chain { root: Some(self.call), follows: None },
+            chain: Chain { root: Some(self.root), follows: None },
         }
     }
 
@@ -306,6 +441,7 @@ impl Whole {
 fn whole(received: &Received, actor: &Actor, session: Option<Arc<Session>>) -> Whole {
     Whole {
         call: received.call,
+        root: received.chain.root.unwrap_or(received.call),
         actor: actor.clone(),
         origin: received.origin.clone(),
         headers: received.headers.clone().unwrap_or_default(),
@@ -318,6 +454,3 @@ fn whole(received: &Received, actor: &Actor, session: Option<Arc<Session>>) -> W
 
 /// The server in the record of what was refused before a member was found; no server can be called so.
 const EVERY_SERVER: &str = "*";
-
-/// How long a member that could not be reached is left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -99,9 +99,10 @@ impl Gateway {
             exchanges: exchanges.clone(),
         };
         let backends = maker.backends(&[], &changeable)?;
+        let path = parts.listener.path.clone();
         Ok(Self {
             recorder: parts.recorder,
-            table: ArcSwap::from_pointee(Table::new(backends, parts.listener.path.clone(), None)),
+            table: ArcSwap::from_pointee(Table::new(backends, path, &maker.observer, None)),
             door: ArcSwap::from_pointee(Door::new(&changeable)),
             maker,
             listener: parts.listener,
@@ -125,6 +126,10 @@ impl Gateway {
         if tokio::time::timeout(grace, self.exchanges.wait()).await.is_err() {
             let left = self.exchanges.len();
             tracing::warn!(left, "calls still in progress after the grace period are ended");
+        }
+        if let Some(federation) = &self.table.load_full().federation {
+            // Members that do not answer now are not waited for.
+            tokio::time::timeout(self.limits.member_timeout, federation.end()).await.ok();
         }
         self.stops.hard.cancel();
         self.exchanges.wait().await;

@@ -17,6 +17,7 @@ mod connection;
 mod definitions;
 mod delegate;
 mod ending;
+mod endpoint;
 mod entrance;
 mod event_stream;
 mod exchange;

@@ -213,11 +213,9 @@ impl Gateway {
         };
         match route {
             Route::Backend(backend) => backend.serve(inbound, client).await,
-            Route::Stream(backend, endpoint) => {
-                backend.serve_stream(inbound, &endpoint, client).await;
-            }
-            Route::Messages(backend) => {
-                backend.take_message(inbound, stream_session(&uri), client).await;
+            Route::Stream(endpoint, path) => endpoint.serve_stream(inbound, &path, client).await,
+            Route::Messages(endpoint) => {
+                endpoint.take_message(inbound, stream_session(&uri), client).await;
             }
             Route::Federation(federation) => federation.serve(inbound, client).await,
             Route::Nowhere => {}
@@ -245,8 +243,8 @@ impl Gateway {
     fn refusal(&self, route: &Route, cause: Cause, inbound: Inbound) -> (Refusal, Origin) {
         let (_, received) = inbound.into_received(self.recorder.call_id());
         let refusal = Refusal::new(cause, known(&received, None, None));
-        if let Some(backend) = route.backend() {
-            backend.pipeline.tell_refusal(&refusal);
+        if let Some(endpoint) = route.endpoint() {
+            endpoint.tell_refusal(&refusal);
         }
         (refusal, received.origin)
     }

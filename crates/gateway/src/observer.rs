@@ -211,10 +211,15 @@ impl Pipeline {
 
     /// Tells of a refusal.
     pub(crate) fn tell_refusal(&self, refusal: &Refusal) {
-        let named = refusal.known.resource.as_ref();
-        let method = named.map_or("unread", |resource| known_method(&resource.method));
-        self.observer.refused(&RefusedCall { method, reason: &refusal.cause.reason() });
+        tell_refusal(&*self.observer, refusal);
     }
+}
+
+/// Tells of a refusal.
+pub(crate) fn tell_refusal(observer: &dyn ServerObserver, refusal: &Refusal) {
+    let named = refusal.known.resource.as_ref();
+    let method = named.map_or("unread", |resource| known_method(&resource.method));
+    observer.refused(&RefusedCall { method, reason: &refusal.cause.reason() });
 }
 
 fn method_label(call: &Call) -> &'static str {

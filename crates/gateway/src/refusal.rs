@@ -68,8 +68,12 @@ pub(crate) enum Cause {
     UnknownName,
     #[error("this is no cursor of this list; ask for its first page")]
     BadCursor,
+    #[error("this is no log level")]
+    BadLevel,
     #[error("method is not served here")]
     NoMethod(StatusCode),
+    #[error("{0}")]
+    OtherEra(&'static str),
     #[error("server `{0}` does not answer")]
     MemberDown(String),
     #[error("{0}")]
@@ -127,6 +131,7 @@ impl Cause {
 
     fn terms(&self) -> Terms {
         let terms = |code, status, reason| Terms { code, status, reason };
+        let bad_params = |reason| terms(mcp::code::INVALID_PARAMS, StatusCode::OK, reason);
         match self {
             Self::Malformed(_) => terms(40_000, StatusCode::BAD_REQUEST, "malformed"),
             Self::HeaderMismatch(_) => terms(
@@ -168,15 +173,14 @@ impl Cause {
             Self::HandleOfAnother => terms(40_410, StatusCode::OK, "handle.of-another"),
             Self::HandleOfAnotherCall => terms(40_410, StatusCode::OK, "handle.of-another-call"),
             // 200 with the code by which servers answer for names that they do not know.
-            Self::UnknownName => {
-                terms(mcp::code::INVALID_PARAMS, StatusCode::OK, "federation.unknown-name")
-            }
-            Self::BadCursor => {
-                terms(mcp::code::INVALID_PARAMS, StatusCode::OK, "federation.bad-cursor")
-            }
+            Self::UnknownName => bad_params("federation.unknown-name"),
+            Self::BadCursor => bad_params("federation.bad-cursor"),
+            Self::BadLevel => bad_params("federation.bad-level"),
             Self::NoMethod(status) => {
                 terms(mcp::code::METHOD_NOT_FOUND, *status, "federation.unknown-method")
             }
+            // 200, as a policy's refusal: it concerns this call and not the connection.
+            Self::OtherEra(_) => terms(50_101, StatusCode::OK, "federation.other-era"),
             Self::MemberDown(_) => terms(50_200, StatusCode::BAD_GATEWAY, "federation.member-down"),
             Self::Overloaded(_) => {
                 terms(50_301, StatusCode::SERVICE_UNAVAILABLE, "gateway.overloaded")

@@ -227,8 +227,17 @@ impl Gateway {
             pipeline.handles.rebound(limits.handles_max, limits.handle_age);
         }
         self.door.store(Arc::new(Door::new(changeable)));
-        let table = Table::new(backends, self.listener.path.clone(), Some(&before));
-        self.table.store(Arc::new(table));
+        let path = self.listener.path.clone();
+        let table = Arc::new(Table::new(backends, path, &self.maker.observer, Some(&before)));
+        self.table.store(Arc::clone(&table));
+        if let Some(old) = before.federation.as_ref()
+            && !table.federation.as_ref().is_some_and(|new| new.holds_as(old))
+        {
+            // What it holds with its members nobody else knows of. Its streams would hold the members.
+            old.stops().soft.cancel();
+            let old = Arc::clone(old);
+            self.exchanges.spawn(async move { old.end().await });
+        }
         drop(before);
         for backend in retired {
             self.exchanges.spawn(retire(backend));

@@ -1,7 +1,9 @@
 //! The servers behind the gateway, and which path leads to which. Knows paths and names, no requests.
 
 use crate::backend::Backend;
+use crate::endpoint::Endpoint;
 use crate::federation::{Federation, Member};
+use crate::observer::Observer;
 use std::sync::Arc;
 
 /// Where a path leads.
@@ -9,24 +11,24 @@ use std::sync::Arc;
 pub(crate) enum Route {
     /// To one server.
     Backend(Arc<Backend>),
-    /// To one server, by HTTP+SSE: the stream, whose client sends to this path.
-    Stream(Arc<Backend>, String),
-    /// To one server, by HTTP+SSE: the messages of a client.
-    Messages(Arc<Backend>),
     /// To all servers together.
     Federation(Arc<Federation>),
+    /// By HTTP+SSE: the stream, whose client sends to this path.
+    Stream(Endpoint, String),
+    /// By HTTP+SSE: the messages of a client.
+    Messages(Endpoint),
     /// To no server.
     Nowhere,
 }
 
 impl Route {
-    /// The one server to which it leads.
-    pub(crate) fn backend(&self) -> Option<&Arc<Backend>> {
+    /// Whoever answers there.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match self {
-            Self::Backend(backend) | Self::Stream(backend, _) | Self::Messages(backend) => {
-                Some(backend)
-            }
-            Self::Federation(_) | Self::Nowhere => None,
+            Self::Backend(backend) => Some(Endpoint::One(Arc::clone(backend))),
+            Self::Federation(all) => Some(Endpoint::All(Arc::clone(all))),
+            Self::Stream(endpoint, _) | Self::Messages(endpoint) => Some(endpoint.clone()),
+            Self::Nowhere => None,
         }
     }
 
@@ -54,39 +56,44 @@ pub(crate) struct Table {
 
 impl Table {
     /// `before` is what this table takes the place of.
-    pub(crate) fn new(backends: Vec<Arc<Backend>>, path: String, before: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        backends: Vec<Arc<Backend>>,
+        path: String,
+        observer: &Arc<dyn Observer>,
+        before: Option<&Self>,
+    ) -> Self {
         let member = |backend: &Arc<Backend>| Member {
             prefix: backend.definition.prefix.clone(),
             backend: Arc::clone(backend),
         };
         let members = backends.iter().map(member).collect();
         let federation = before.and_then(|before| before.federation.as_deref());
-        let federation = Federation::new(members, federation).map(Arc::new);
+        let federation = Federation::new(members, observer, federation).map(Arc::new);
         Self { backends, federation, path }
     }
 
     /// Where a request for this path goes.
     pub(crate) fn route(&self, path: &str) -> Route {
-        if let Some(all) = self.federation.as_ref().filter(|_| path == self.path) {
-            return Route::Federation(Arc::clone(all));
-        }
-        let (backend, before, last) = match &*self.backends {
-            [only] if path == self.path => return Route::Backend(Arc::clone(only)),
-            [only] if matches!(path, "/sse" | "/message") => (Some(only), "", path),
-            _ => match server_of(path) {
-                Some((name, before, last)) => {
-                    (self.backends.iter().find(|b| b.name() == name), before, last)
-                }
-                None => return Route::Nowhere,
-            },
-        };
-        match (backend, last) {
-            (Some(backend), "/mcp") => Route::Backend(Arc::clone(backend)),
-            (Some(backend), "/sse") => {
-                Route::Stream(Arc::clone(backend), format!("{before}/message"))
+        if let Some(all) = self.federation.as_ref() {
+            if path == self.path {
+                return Route::Federation(Arc::clone(all));
             }
-            (Some(backend), "/message") => Route::Messages(Arc::clone(backend)),
-            _ => Route::Nowhere,
+            if matches!(path, "/sse" | "/message") {
+                return by_events(Endpoint::All(Arc::clone(all)), "", path);
+            }
+        }
+        match &*self.backends {
+            [only] if path == self.path => return Route::Backend(Arc::clone(only)),
+            [only] if matches!(path, "/sse" | "/message") => {
+                return by_events(Endpoint::One(Arc::clone(only)), "", path);
+            }
+            _ => {}
+        }
+        let Some((name, before, last)) = server_of(path) else { return Route::Nowhere };
+        match self.backends.iter().find(|backend| backend.name() == name) {
+            Some(backend) if last == "/mcp" => Route::Backend(Arc::clone(backend)),
+            Some(backend) => by_events(Endpoint::One(Arc::clone(backend)), before, last),
+            None => Route::Nowhere,
         }
     }
 
@@ -99,6 +106,15 @@ impl Table {
                 std::iter::once(self.path.clone()).chain(own).collect()
             }
         }
+    }
+}
+
+/// The two addresses of HTTP+SSE.
+fn by_events(endpoint: Endpoint, before: &str, last: &str) -> Route {
+    match last {
+        "/sse" => Route::Stream(endpoint, format!("{before}/message")),
+        "/message" => Route::Messages(endpoint),
+        _ => Route::Nowhere,
     }
 }
 

@@ -328,8 +328,19 @@ fn operation_histogram() -> Histogram {
     Histogram::new(OPERATION_BUCKETS)
 }
 
-const REASONS: [&str; 9] =
-    ["gateway", "http", "identity", "inventory", "limit", "log", "malformed", "policy", "session"];
+const REASONS: [&str; 11] = [
+    "federation",
+    "gateway",
+    "handle",
+    "http",
+    "identity",
+    "inventory",
+    "limit",
+    "log",
+    "malformed",
+    "policy",
+    "session",
+];
 
 /// Seconds, of the OpenTelemetry conventions for MCP (`mcp.server.operation.duration`), with one step
 /// more at either end of the fast ones.

@@ -275,6 +275,8 @@ pub(crate) struct Limits {
     pub(crate) reply_timeout_ms: Option<u64>,
     /// Milliseconds for one of several servers to answer what all of them are asked. Default: 10000.
     pub(crate) member_timeout_ms: Option<u64>,
+    /// Milliseconds until one of them that was away is asked again. Default: 5000.
+    pub(crate) member_retry_ms: Option<u64>,
     /// Milliseconds for the server to accept a connection. Default: 5000.
     pub(crate) connect_timeout_ms: Option<u64>,
     /// Sessions kept at once. Default: 100000.

@@ -2,46 +2,73 @@
 //! one statement. What stands here is written anew, since nobody wrote it before.
 
 use super::ask::Answer;
+use super::era::Era;
 use super::opening::result_message;
-use super::{Federation, Whole};
+use super::{Federation, Whole, ask, older};
 use crate::body::ReplyBody;
 use crate::refusal::{Cause, json_response};
 use http::{Method as HttpMethod, Response, StatusCode};
-use mcp::RequestId;
-use mcp::code::{HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_REVISION};
+use mcp::{RequestId, Revision};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What a member says of itself to a stateless client.
+enum Told {
+    /// Its answer to `server/discover`.
+    Stateless(Value),
+    /// Its answer to `initialize`.
+    Sessions(Value),
+    /// Something else.
+    Other(Answer),
+}
 
 impl Federation {
     pub(super) async fn discover(
-        &self,
+        self: &Arc<Self>,
         whole: &Whole,
         id: &RequestId,
     ) -> Result<Response<ReplyBody>, Cause> {
-        let part = || whole.part(HttpMethod::POST, whole.headers_for(None), whole.body.clone());
-        let parts = (0..self.members.len()).map(|place| (place, part()));
-        let mut answers = self.ask_each(parts.collect(), Some(id)).await;
-        let mut results = Vec::new();
-        let mut missing = Vec::new();
-        for (place, answer) in &answers {
-            let Some(member) = self.members.get(*place) else { continue };
-            let result = answer.as_ref().and_then(|answer| result_of(&answer.message));
-            match result {
-                Some(result) => results.push((member.prefix.as_str(), result)),
-                None => missing.push(member.prefix.as_str()),
-            }
+        let asking = (0..self.members.len()).map(|place| {
+            let (federation, whole, id) = (Arc::clone(self), whole.clone(), id.clone());
+            (place, async move { federation.told(&whole, place, &id).await })
+        });
+        let (mut results, mut missing, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut stateless, mut sessions) = (Vec::new(), false);
+        for (place, told) in self.each(asking.collect()).await {
+            let Some(member) = self.members.get(place) else { continue };
+            let result = match told {
+                Some(Told::Stateless(result)) => {
+                    stateless.push(result.clone());
+                    result
+                }
+                Some(Told::Sessions(result)) => {
+                    sessions = true;
+                    let own = result.get("capabilities").map(older::capabilities);
+                    json!({"capabilities": own, "instructions": result.get("instructions")})
+                }
+                Some(Told::Other(answer)) => {
+                    missing.push(member.prefix.as_str());
+                    others.push((place, Some(answer)));
+                    continue;
+                }
+                None => {
+                    missing.push(member.prefix.as_str());
+                    others.push((place, None));
+                    continue;
+                }
+            };
+            results.push((member.prefix.as_str(), result));
         }
         if results.is_empty() {
-            return self.relay_first(whole, answers);
+            return self.relay_first(whole, others);
         }
-        if let Some(older) = answers.iter().position(|(_, a)| a.as_ref().is_some_and(is_older)) {
-            let (_, answer) = answers.swap_remove(older);
-            return answer.map(|answer| whole.relay(answer)).ok_or_else(|| self.down(0));
-        }
+        // What is said in sessions is not said to be kept.
+        let ttl = if sessions { 0 } else { least_ttl(stateless.iter()) };
         let mut out = json!({
             "resultType": "complete",
-            "supportedVersions": common_versions(&results),
+            "supportedVersions": common_versions(&stateless),
             "capabilities": union(results.iter().map(|(_, result)| &result["capabilities"])),
-            "ttlMs": least_ttl(results.iter().map(|(_, result)| result)),
+            "ttlMs": ttl,
             "cacheScope": "private",
             "_meta": {SERVER_INFO: self.server_info()},
         });
@@ -49,20 +76,30 @@ impl Federation {
         let out = with_unavailable(out, &missing);
         Ok(json_response(StatusCode::OK, result_message(id, &out)))
     }
-}
 
-/// Whether an answer to `server/discover` says that the server speaks older revisions only: a client that
-/// gets it goes on with `initialize`, which all servers of both eras understand (2026-07-28, versioning,
-/// "Backward Compatibility"). One such server decides for the endpoint, so that none is left out.
-fn is_older(answer: &Answer) -> bool {
-    let code = error_code(&answer.message);
-    let is_modern = matches!(
-        code,
-        Some(HEADER_MISMATCH | MISSING_CLIENT_CAPABILITY | UNSUPPORTED_REVISION | 0..)
-    );
-    answer.status.is_client_error()
-        && !matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        && !is_modern
+    async fn told(&self, whole: &Whole, place: usize, id: &RequestId) -> Option<Told> {
+        let member = self.members.get(place)?;
+        let mut older = None;
+        if self.eras.of(&member.prefix) != Some(Era::Sessions) {
+            let part = whole.part(HttpMethod::POST, whole.headers_for(None), whole.body.clone());
+            let answer = member.backend.ask_single(part).await;
+            let answer = ask::whole(answer, Some(id), self.limits.reply_bytes_max).await?;
+            match Era::shown_by(&answer) {
+                Some(era) => self.eras.learn(&member.prefix, era),
+                None => return Some(Told::Other(answer)),
+            }
+            match result_of(&answer.message) {
+                _ if self.eras.of(&member.prefix) == Some(Era::Sessions) => older = Some(answer),
+                Some(result) => return Some(Told::Stateless(result)),
+                None => return Some(Told::Other(answer)),
+            }
+        }
+        let inner = self.in_held_session(whole).ok()?;
+        match self.link(&inner, place).await {
+            Some(link) => Some(Told::Sessions((*link.about).clone())),
+            None => older.map(Told::Other),
+        }
+    }
 }
 
 /// The result of a response.
@@ -136,11 +173,13 @@ fn unite(into: &mut Value, from: &Value, depth: usize) {
     }
 }
 
-/// The revisions that all of them speak, in the order of the first.
-fn common_versions(results: &[(&str, Value)]) -> Vec<Value> {
+/// The revisions that all stateless members speak, in the order of the first; when there are none, the
+/// one that the gateway speaks for those of the older revisions.
+fn common_versions(results: &[Value]) -> Vec<Value> {
     let of = |result: &Value| result["supportedVersions"].as_array().cloned().unwrap_or_default();
-    let mut lists = results.iter().map(|(_, result)| of(result));
-    let mut common = lists.next().unwrap_or_default();
+    let mut lists = results.iter().map(of);
+    let own = || vec![Value::from(Revision::V2026_07_28.name())];
+    let mut common = lists.next().unwrap_or_else(own);
     for list in lists {
         common.retain(|version| list.contains(version));
     }
@@ -149,6 +188,8 @@ fn common_versions(results: &[(&str, Value)]) -> Vec<Value> {
 
 /// Where results and notices name servers whose part is missing.
 pub(super) const UNAVAILABLE: &str = "dev.countersign/unavailable";
+/// Where lists name servers whose part a policy keeps from the caller.
+pub(super) const FORBIDDEN: &str = "dev.countersign/forbidden";
 pub(super) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Levels of capabilities that are united; what is deeper is the first server's.
 const UNION_DEPTH: usize = 8;
@@ -176,7 +217,8 @@ mod tests {
         let a = json!({"supportedVersions": ["x", "y"], "instructions": "A", "ttlMs": 5});
         let b = json!({"supportedVersions": ["y", "z"], "instructions": "", "ttlMs": 3});
         let results = [("a", a.clone()), ("b", b.clone())];
-        assert_eq!(common_versions(&results), [json!("y")]);
+        assert_eq!(common_versions(&[a.clone(), b.clone()]), [json!("y")]);
+        assert_eq!(common_versions(&[]), [json!("2026-07-28")]);
         assert_eq!(instructions(&results).unwrap(), "a:\nA");
         assert_eq!(least_ttl([&a, &b].into_iter()), 3);
         assert_eq!(least_ttl([&a, &json!({})].into_iter()), 0);

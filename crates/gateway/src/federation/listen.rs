@@ -3,14 +3,14 @@
 
 use super::ask::Events;
 use super::discover::{parsed, put, with_unavailable};
+use super::hearing::{Hearing, How, Joined, narrowed};
 use super::names::Form;
 use super::rewrite::{self, PARAMS};
-use super::stream::{Ended, Flow, Kind, event_stream, is_stream, resumed};
+use super::stream::{Ended, Kind, event_stream, is_stream, resumed};
 use super::{Federation, Whole};
 use crate::backend::method_not_allowed;
 use crate::body::{CHUNKS_MAX, ReplyBody};
 use crate::headers;
-use crate::inbound::Inbound;
 use crate::refusal::Cause;
 use crate::source::sse_event;
 use bytes::Bytes;
@@ -24,86 +24,104 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// A subscription that a member has taken.
-struct Taken {
-    events: Events,
+pub(super) struct Taken {
+    pub(super) events: Events,
     /// `params.notifications` of its acknowledgement, with names as the client knows them.
-    honoured: Value,
+    pub(super) honoured: Value,
 }
 
 impl Federation {
-    /// The stream of a session: of every member that has one, or the rest of one that broke off.
+    /// The stream of a session: of every member that has one, or the rest of one that broke off. Members
+    /// that are away join it when they come back.
     pub(super) async fn listen(self: &Arc<Self>, whole: &Whole) -> Response<ReplyBody> {
         let last = whole.headers.get(headers::LAST_EVENT_ID).cloned();
         let last = last.as_ref().and_then(resumed);
-        let mut asking = JoinSet::new();
-        for (place, link) in self.linked(whole).filter(|(_, link)| link.id.is_some()) {
-            let Some(member) = self.members.get(place) else { continue };
-            let mut map = whole.headers_on(&link, None);
-            map.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-            match &last {
-                Some((_, prefix, id)) if *prefix == member.prefix => {
-                    map.extend(HeaderValue::from_str(id).map(|id| (headers::LAST_EVENT_ID, id)));
-                }
-                // The rest of an answer is of its member alone.
-                Some((Kind::Answer, ..)) => continue,
-                _ => {}
-            }
-            let part = whole.part(HttpMethod::GET, map, Bytes::new());
-            let (backend, prefix) = (Arc::clone(&member.backend), member.prefix.clone());
-            let time = self.limits.member_timeout;
-            asking.spawn(async move {
-                (prefix, tokio::time::timeout(time, backend.ask_single(part)).await.ok())
-            });
+        if let Some((Kind::Answer, prefix, id)) = last {
+            return self.rest_of_answer(whole, prefix, id).await;
         }
-        let kind = last.map_or(Kind::Listening, |(kind, ..)| kind);
+        let hearings = (0..self.members.len()).filter_map(|place| {
+            let hearing = self.hearing(whole, place, How::Session)?;
+            let own = last.as_ref().filter(|(_, prefix, _)| *prefix == hearing.prefix);
+            let last = own.and_then(|(_, _, id)| HeaderValue::from_str(id).ok());
+            Some((place, (hearing, last)))
+        });
+        let joined = self.join_each(hearings.collect()).await;
+        if joined.iter().all(|(_, joined)| matches!(joined, Joined::Never(_)))
+            && !self.linked(whole).any(|(_, link)| link.is_stateless())
+        {
+            return method_not_allowed();
+        }
         let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
-        let mut streams = 0_u32;
-        while let Some(answered) = asking.join_next().await {
-            let Ok((prefix, Some(response))) = answered else { continue };
-            if !is_stream(&response) {
-                continue;
+        if let Some(session) = &whole.session {
+            session.hear_on(chunks.clone());
+            if self.linked(whole).any(|(_, link)| link.is_stateless()) {
+                // Subscriptions to resources are told here, whenever they come.
+                let (held, ended) = (chunks.clone(), session.ending());
+                let soft = self.stops.soft.clone();
+                self.exchanges.spawn(async move {
+                    tokio::select! {
+                        () = held.closed() => {}
+                        () = ended.cancelled() => {}
+                        () = soft.cancelled() => {}
+                    }
+                });
             }
-            let events = Events::new(response.into_body(), self.limits.reply_bytes_max);
-            let flow = Flow { events, prefix, kind: kind.clone() };
-            let chunks = chunks.clone();
-            self.exchanges.spawn(async move { flow.run(&chunks).await });
-            streams += 1;
         }
-        if streams == 0 { method_not_allowed() } else { event_stream(queue) }
+        for (hearing, first) in joined {
+            self.exchanges.spawn(hearing.run(first, chunks.clone()));
+        }
+        event_stream(queue)
+    }
+
+    /// The rest of an answer is had from its member alone.
+    async fn rest_of_answer(&self, whole: &Whole, prefix: &str, id: &str) -> Response<ReplyBody> {
+        let link = whole.session.as_ref().and_then(|session| session.link(prefix));
+        let link = link.filter(|link| link.id.is_some());
+        let (Some((_, member)), Some(link)) = (self.member(prefix), link) else {
+            return method_not_allowed();
+        };
+        let mut map = whole.headers_on(&link, None);
+        map.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        map.extend(HeaderValue::from_str(id).map(|id| (headers::LAST_EVENT_ID, id)));
+        let part = whole.part(HttpMethod::GET, map, Bytes::new());
+        let asked = member.backend.ask_single(part);
+        let response = match tokio::time::timeout(self.limits.member_timeout, asked).await {
+            Ok(response) if is_stream(&response) => response,
+            _ => return method_not_allowed(),
+        };
+        self.through(whole, prefix, response).await
     }
 
     /// `subscriptions/listen`: each member hears of what concerns it, and the client gets one
-    /// acknowledgement for all.
+    /// acknowledgement for all. Members that are away are told when they come back.
     pub(super) async fn subscribe(
         self: &Arc<Self>,
         whole: &Whole,
         request: &Request<'_>,
     ) -> Result<Response<ReplyBody>, Cause> {
         let parts = self.subscriptions(whole, request)?;
-        let (mut taken, mut missing) = (Vec::new(), Vec::new());
-        for (place, subscription) in self.take_each(parts).await {
-            let Some(member) = self.members.get(place) else { continue };
-            match subscription {
-                Ok(subscription) => taken.push((member.prefix.clone(), subscription)),
-                Err(answer) => missing.push((member.prefix.as_str(), answer)),
-            }
-        }
-        if taken.is_empty() {
-            let refused = missing.into_iter().find_map(|(_, answer)| answer);
+        let hearings = parts.into_iter().filter_map(|(place, body)| {
+            let how = How::Subscription(body, request.id.clone());
+            Some((place, (self.hearing(whole, place, how)?, None)))
+        });
+        let mut joined = self.join_each(hearings.collect()).await;
+        let is_heard = |joined: &Joined| matches!(joined, Joined::Heard(_));
+        if !joined.iter().any(|(_, joined)| is_heard(joined)) {
+            let refused = joined.into_iter().find_map(|(_, joined)| match joined {
+                Joined::Never(answer) | Joined::Later(answer) => answer,
+                Joined::Heard(_) => None,
+            });
             return refused.ok_or_else(|| self.down(0));
         }
-        let missing: Vec<&str> = missing.iter().map(|(prefix, _)| *prefix).collect();
-        let acknowledged = acknowledgement(&request.id, &taken, &missing);
+        let acknowledged = acknowledgement(&request.id, &joined);
         let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
         let id = request.id.clone();
         self.exchanges.spawn(async move {
             let mut flows = JoinSet::new();
             // The client may be gone already; the flows see that.
             chunks.send(Ok(sse_event(&acknowledged))).await.ok();
-            for (prefix, Taken { events, .. }) in taken {
-                let kind = Kind::Subscribed(Some(id.clone()));
-                let (flow, chunks) = (Flow { events, prefix, kind }, chunks.clone());
-                flows.spawn(async move { flow.run(&chunks).await });
+            for (hearing, first) in joined.drain(..) {
+                flows.spawn(hearing.run(first, chunks.clone()));
             }
             let mut in_order = true;
             while let Some(ended) = flows.join_next().await {
@@ -125,7 +143,7 @@ impl Federation {
         &self,
         whole: &Whole,
         request: &Request<'_>,
-    ) -> Result<Vec<(usize, Inbound)>, Cause> {
+    ) -> Result<Vec<(usize, Bytes)>, Cause> {
         let nothing = Subscriptions::default();
         let wanted = request.params.subscriptions.as_ref().unwrap_or(&nothing);
         let named = || {
@@ -148,41 +166,41 @@ impl Federation {
             if !general && uris.is_empty() && tasks.is_empty() && named().next().is_some() {
                 continue;
             }
-            let body = with_list(&whole.body, "resourceSubscriptions", &uris)
-                .and_then(|body| with_list(&body, "taskIds", &tasks))
-                .ok_or(Cause::UnknownName)?;
-            parts.push((place, whole.part(HttpMethod::POST, whole.headers_for(None), body)));
+            let body = narrowed(&whole.body, &uris, &tasks).ok_or(Cause::UnknownName)?;
+            parts.push((place, body));
         }
         Ok(parts)
     }
 
-    /// Waits until each member has acknowledged its subscription; a member that refuses gives the answer.
-    async fn take_each(
+    fn hearing(self: &Arc<Self>, whole: &Whole, place: usize, how: How) -> Option<Hearing> {
+        let prefix = self.members.get(place)?.prefix.clone();
+        let federation = Arc::downgrade(self);
+        Some(Hearing { federation, whole: whole.clone(), place, prefix, how })
+    }
+
+    /// Joins the streams of members at once.
+    async fn join_each(
         &self,
-        parts: Vec<(usize, Inbound)>,
-    ) -> Vec<(usize, Result<Taken, Option<Response<ReplyBody>>>)> {
+        hearings: Vec<(usize, (Hearing, Option<HeaderValue>))>,
+    ) -> Vec<(Hearing, Joined)> {
         let mut asking = JoinSet::new();
-        for (place, part) in parts {
-            let Some(member) = self.members.get(place) else { continue };
-            let (backend, prefix) = (Arc::clone(&member.backend), member.prefix.clone());
-            let (time, bytes_max) = (self.limits.member_timeout, self.limits.reply_bytes_max);
+        for (place, (hearing, last)) in hearings {
             asking.spawn(async move {
-                let taken =
-                    async { taken(backend.ask_single(part).await, &prefix, bytes_max).await };
-                (place, tokio::time::timeout(time, taken).await.unwrap_or(Err(None)))
+                let joined = hearing.join(last).await;
+                (place, hearing, joined)
             });
         }
-        let mut answers = Vec::new();
-        while let Some(answer) = asking.join_next().await {
-            answers.extend(answer);
+        let mut all = Vec::new();
+        while let Some(joined) = asking.join_next().await {
+            all.extend(joined);
         }
-        answers.sort_by_key(|(place, _)| *place);
-        answers
+        all.sort_by_key(|(place, ..)| *place);
+        all.into_iter().map(|(_, hearing, joined)| (hearing, joined)).collect()
     }
 }
 
 /// Reads a member's stream up to its acknowledgement, which comes first (2026-07-28, subscriptions).
-async fn taken(
+pub(super) async fn taken(
     response: Response<ReplyBody>,
     prefix: &str,
     bytes_max: usize,
@@ -205,10 +223,15 @@ async fn taken(
 }
 
 /// One acknowledgement of what all members together will tell.
-fn acknowledgement(id: &RequestId, taken: &[(String, Taken)], missing: &[&str]) -> Bytes {
+fn acknowledgement(id: &RequestId, joined: &[(Hearing, Joined)]) -> Bytes {
     let mut honoured = json!({});
-    for (_, subscription) in taken {
-        for (key, value) in subscription.honoured.as_object().into_iter().flatten() {
+    let mut missing = Vec::new();
+    for (hearing, joined) in joined {
+        let Joined::Heard(voice) = joined else {
+            missing.push(hearing.prefix.as_str());
+            continue;
+        };
+        for (key, value) in voice.honoured.as_object().into_iter().flatten() {
             match (honoured.get_mut(key), value) {
                 (Some(Value::Array(held)), Value::Array(more)) => held.extend_from_slice(more),
                 (Some(held @ Value::Bool(_)), Value::Bool(true)) => *held = Value::Bool(true),
@@ -218,7 +241,7 @@ fn acknowledgement(id: &RequestId, taken: &[(String, Taken)], missing: &[&str]) 
         }
     }
     let params = json!({"_meta": {SUBSCRIPTION_ID: id_value(id)}, "notifications": honoured});
-    let params = with_unavailable(params, missing);
+    let params = with_unavailable(params, &missing);
     let params = serde_json::value::to_raw_value(&params).ok();
     Bytes::from(mcp::build::notification(ACKNOWLEDGED, params.as_deref()))
 }
@@ -230,7 +253,7 @@ fn asks_of_all(body: &[u8]) -> bool {
 }
 
 /// The request with this list of names, where it has one.
-fn with_list(body: &Bytes, key: &str, own: &[&str]) -> Option<Bytes> {
+pub(super) fn with_list(body: &Bytes, key: &str, own: &[&str]) -> Option<Bytes> {
     let list = serde_json::to_string(own).ok()?;
     rewrite::change(body, &[PARAMS, NOTIFICATIONS, Step::Key(key)], |_| Some(list.clone()))
 }

@@ -3,18 +3,20 @@
 
 use super::ask::Answer;
 use super::cursor::Cursor;
-use super::discover::{SERVER_INFO, UNAVAILABLE, error_code};
+use super::discover::{FORBIDDEN, SERVER_INFO, UNAVAILABLE, error_code};
+use super::given::Given;
 use super::names::Form;
 use super::rewrite::{self, PARAMS, RESULT};
 use super::{Federation, Whole};
 use crate::body::ReplyBody;
 use crate::refusal::{Cause, json_response};
 use bytes::Bytes;
-use http::{Method as HttpMethod, Response, StatusCode};
+use http::{Response, StatusCode};
 use mcp::edit::{Step, find, quoted};
 use mcp::{Method, Request, RequestId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +26,17 @@ pub(super) struct List {
     /// The member of an item that holds its name.
     key: &'static str,
     form: Form,
-    /// The capability of servers that have such a list.
-    capability: &'static str,
+    /// Where servers that have such a list declare it among their capabilities.
+    capability: &'static [&'static str],
 }
 
 /// What one server gives to a list.
 enum Share {
     Items(Page),
-    /// It has no such list, or the caller may not see it.
+    /// It has no such list.
     Nothing,
+    /// A policy lets the caller not see it.
+    Forbidden,
     Missing,
 }
 
@@ -50,18 +54,20 @@ struct Merged<'f> {
     pages: Vec<Page>,
     next: BTreeMap<String, String>,
     missing: Vec<&'f str>,
+    forbidden: Vec<&'f str>,
 }
 
 impl List {
     pub(super) fn of(method: &Method<'_>) -> Option<Self> {
         let (member, key, form, capability) = match method {
-            Method::ToolsList => ("tools", "name", Form::Name, "tools"),
-            Method::PromptsList => ("prompts", "name", Form::Name, "prompts"),
-            Method::ResourcesList => ("resources", "uri", Form::Uri, "resources"),
+            Method::ToolsList => ("tools", "name", Form::Name, TOOLS),
+            Method::PromptsList => ("prompts", "name", Form::Name, PROMPTS),
+            Method::ResourcesList => ("resources", "uri", Form::Uri, RESOURCES),
             Method::ResourcesTemplatesList => {
-                ("resourceTemplates", "uriTemplate", Form::Uri, "resources")
+                ("resourceTemplates", "uriTemplate", Form::Uri, RESOURCES)
             }
-            Method::TasksList => ("tasks", "taskId", Form::Id, "tasks"),
+            Method::TasksList => ("tasks", "taskId", Form::Id, TASKS),
+            Method::SkillsList => ("skills", "uri", Form::Uri, SKILLS),
             _ => return None,
         };
         Some(Self { member, key, form, capability })
@@ -100,7 +106,7 @@ impl List {
 
 impl Federation {
     pub(super) async fn list(
-        &self,
+        self: &Arc<Self>,
         whole: &Whole,
         request: &Request<'_>,
         list: List,
@@ -110,35 +116,32 @@ impl Federation {
             false => None,
         };
         let mut merged = Merged::default();
-        let mut parts = Vec::new();
+        let mut asking = Vec::new();
         for (place, member) in self.members.iter().enumerate() {
             let cursor = from.as_ref().map(|from| from.get(&member.prefix));
             if cursor == Some(None) {
                 continue;
             }
-            let headers = match whole.modern {
-                true => Some(whole.headers_for(None)),
-                false => match self.link(whole, place).await {
-                    Some(link) if link.capabilities.get(list.capability).is_none() => continue,
-                    Some(link) => Some(whole.headers_on(&link, None)),
-                    None => None,
-                },
-            };
-            match headers {
-                Some(headers) => {
-                    let body = whole.body_from(cursor.flatten().map(String::as_str));
-                    parts.push((place, whole.part(HttpMethod::POST, headers, body)));
-                }
-                None => merged.missing.push(&member.prefix),
-            }
+            let body = whole.body_from(cursor.flatten().map(String::as_str));
+            let part = Whole { body, ..whole.clone() };
+            let (federation, capability) = (Arc::clone(self), list.capability);
+            asking.push((place, async move { federation.given(&part, place, capability).await }));
         }
-        let answers = self.ask_each(parts, Some(&request.id)).await;
         let mut others = Vec::new();
-        for (place, answer) in answers {
+        for (place, given) in self.each(asking).await {
             let Some(member) = self.members.get(place) else { continue };
+            let answer = match given {
+                Some(Given::NotOffered) => continue,
+                Some(Given::Answer(answer)) => Some(answer),
+                None => None,
+            };
             match answer.as_ref().map_or(Share::Missing, |a| share(a, list, &member.prefix)) {
                 Share::Items(page) => merged.add(&member.prefix, page),
                 Share::Nothing => others.push((place, answer)),
+                Share::Forbidden => {
+                    merged.forbidden.push(&member.prefix);
+                    others.push((place, answer));
+                }
                 Share::Missing => {
                     merged.missing.push(&member.prefix);
                     others.push((place, answer));
@@ -167,9 +170,11 @@ impl Federation {
         list: List,
         (method, modern): (&str, bool),
     ) -> String {
-        let Merged { pages, next, missing } = merged;
+        let Merged { pages, next, missing, forbidden } = merged;
         let ttl = pages.iter().map(|page| page.ttl_ms).min().unwrap_or_default();
-        let public = missing.is_empty() && pages.iter().all(|page| page.public);
+        // Another caller may see what is forbidden to this one.
+        let public =
+            missing.is_empty() && forbidden.is_empty() && pages.iter().all(|page| page.public);
         let mut out = String::from("{");
         if modern {
             let scope = if public { "public" } else { "private" };
@@ -187,6 +192,9 @@ impl Federation {
         }
         if !missing.is_empty() {
             meta.insert(UNAVAILABLE.to_owned(), missing.into());
+        }
+        if !forbidden.is_empty() {
+            meta.insert(FORBIDDEN.to_owned(), forbidden.into());
         }
         if !meta.is_empty() {
             out += &format!(r#","_meta":{}"#, Value::Object(meta));
@@ -221,7 +229,8 @@ fn share(answer: &Answer, list: List, prefix: &str) -> Share {
         return Share::Items(page);
     }
     match error_code(&answer.message) {
-        Some(mcp::code::METHOD_NOT_FOUND | FORBIDDEN) => Share::Nothing,
+        Some(mcp::code::METHOD_NOT_FOUND) => Share::Nothing,
+        Some(FORBIDS) => Share::Forbidden,
         _ => Share::Missing,
     }
 }
@@ -233,4 +242,9 @@ fn message(id: &RequestId, result: &str) -> Bytes {
 
 const CURSOR: &[Step<'static>] = &[PARAMS, Step::Key("cursor")];
 /// The code of [`Cause::Forbidden`].
-const FORBIDDEN: i64 = 40_300;
+const FORBIDS: i64 = 40_300;
+const TOOLS: &[&str] = &["tools"];
+const PROMPTS: &[&str] = &["prompts"];
+const RESOURCES: &[&str] = &["resources"];
+const TASKS: &[&str] = &["tasks"];
+const SKILLS: &[&str] = &["extensions", "io.modelcontextprotocol/skills"];

@@ -22,7 +22,11 @@ impl Federation {
         };
         match &notice.method {
             Method::NotificationsCancelled => {
-                let holder = notice.params.request_id.as_ref().and_then(|id| session.holder(id));
+                let cancelled = notice.params.request_id.as_ref();
+                if cancelled.is_some_and(|id| session.stop(id)) {
+                    return Ok(accepted());
+                }
+                let holder = cancelled.and_then(|id| session.holder(id));
                 match holder {
                     Some(prefix) => self.tell(whole, &prefix, whole.body.clone()).await,
                     // It is answered already, or no member ever had it.
@@ -41,7 +45,8 @@ impl Federation {
                 if matches!(method, Method::NotificationsInitialized) {
                     session.set_initialized();
                 }
-                let parts = self.linked(whole).map(|(place, link)| {
+                let older = self.linked(whole).filter(|(_, link)| !link.is_stateless());
+                let parts = older.map(|(place, link)| {
                     let headers = whole.headers_on(&link, None);
                     (place, whole.part(HttpMethod::POST, headers, whole.body.clone()))
                 });
@@ -57,7 +62,14 @@ impl Federation {
         whole: &Whole,
         id: Option<&RequestId>,
     ) -> Result<Response<ReplyBody>, Cause> {
-        let seen = id.and_then(RequestId::as_text).and_then(rewrite::own_id);
+        let text = id.and_then(RequestId::as_text);
+        let asked = text.zip(whole.session.as_ref()).and_then(|(id, s)| s.take_question(id));
+        if let Some(asked) = asked {
+            // Whoever asked may have given up meanwhile.
+            asked.send(whole.body.clone()).ok();
+            return Ok(accepted());
+        }
+        let seen = text.and_then(rewrite::own_id);
         let (prefix, own) = seen.ok_or(Cause::OutOfPlace("response"))?;
         let body = rewrite::answer_to_member(&whole.body, own);
         self.tell(whole, prefix, body.ok_or(Cause::OutOfPlace("response"))?).await
@@ -72,6 +84,10 @@ impl Federation {
         let (place, member) = self.member(prefix).ok_or(Cause::UnknownName)?;
         let link = whole.session.as_ref().and_then(|session| session.link(prefix));
         let link = link.ok_or_else(|| self.down(place))?;
+        if link.is_stateless() {
+            // Such a server asks nothing by itself, so there is nothing to answer or to go on with.
+            return Err(Cause::OutOfPlace("response"));
+        }
         let part = whole.part(HttpMethod::POST, whole.headers_on(&link, None), body);
         let response = member.backend.ask_single(part).await;
         Ok(self.through(whole, prefix, response).await)

@@ -2,10 +2,10 @@
 //! words, and the answers are made one. Members that do not answer are asked again later.
 
 use super::ask::Answer;
-use super::discover::{instructions, parsed, put, union, with_unavailable};
+use super::discover::{error_code, instructions, parsed, put, union, with_unavailable};
 use super::rewrite;
 use super::session::{Link, Opening, Session};
-use super::{Federation, RETRY_AFTER, Whole};
+use super::{Federation, Whole, newer};
 use crate::body::ReplyBody;
 use crate::carry::new_session_id;
 use crate::headers;
@@ -13,8 +13,9 @@ use crate::refusal::{Cause, json_response};
 use crate::session::Owner;
 use bytes::Bytes;
 use http::{Method as HttpMethod, Response, StatusCode};
-use mcp::RequestId;
+use mcp::{RequestId, Revision};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ impl Federation {
     ) -> Result<Response<ReplyBody>, Cause> {
         let mut headers = whole.headers.clone();
         headers.remove(headers::SESSION_ID);
-        let opening = Opening { headers, body: whole.body.clone() };
+        let opening = Opening { headers, body: whole.body.clone(), own: false };
         let places = 0..self.members.len();
         let parts = places.map(|place| (place, whole.opening(&opening)));
         let mut answers = self.ask_each(parts.collect(), Some(id)).await;
@@ -35,17 +36,19 @@ impl Federation {
         let now = Instant::now();
         let calls_max = self.limits.session_calls_max;
         let session = Session::new(Owner::of(&whole.actor), opening, calls_max, now);
+        let newer = self.newer_of(whole, &answers).await;
         let mut results = Vec::new();
         let mut missing = Vec::new();
         for (place, answer) in &answers {
             let Some(member) = self.members.get(*place) else { continue };
-            match answer.as_ref().and_then(opened) {
+            let found = newer.get(place).cloned();
+            match answer.as_ref().and_then(opened).or(found) {
                 Some((link, result)) => {
                     session.join(&member.prefix, link);
                     results.push((member.prefix.as_str(), result));
                 }
                 None => {
-                    session.may_try(&member.prefix, RETRY_AFTER, now);
+                    session.tried_in_vain(&member.prefix, now);
                     missing.push(member.prefix.as_str());
                 }
             }
@@ -53,7 +56,11 @@ impl Federation {
         if results.is_empty() {
             return self.relay_first(whole, answers);
         }
-        let result = with_unavailable(self.opening_result(&results), &missing);
+        let asked = Revision::from_name(&asked_revision(&whole.body).unwrap_or_default());
+        let result = with_unavailable(self.opening_result(&results, &asked), &missing);
+        session.agree(Revision::from_name(
+            result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default(),
+        ));
         let failed = |_| Cause::Overloaded("no random numbers for a session id");
         let session_id = new_session_id().map_err(failed)?;
         self.sessions
@@ -70,16 +77,32 @@ impl Federation {
         if let Some(link) = session.link(&member.prefix) {
             return Some(link);
         }
-        if !session.may_try(&member.prefix, RETRY_AFTER, Instant::now()) {
+        let gate = session.gate(&member.prefix);
+        let _turn = gate.lock().await;
+        // Whoever held it before may have opened the link, or tried in vain.
+        if let Some(link) = session.link(&member.prefix) {
+            return Some(link);
+        }
+        if !session.may_try(&member.prefix, self.limits.member_retry, Instant::now()) {
             return None;
         }
-        let opening = Opening {
-            headers: session.opening.headers.clone(),
-            body: session.opening.body.clone(),
-        };
+        let opening = session.opening.clone();
         let id = request_id(&opening.body)?;
         let answers = self.ask_each(vec![(place, whole.opening(&opening))], Some(&id)).await;
-        let (link, _) = answers.first()?.1.as_ref().and_then(opened)?;
+        let newer = match session.opening.own {
+            true => BTreeMap::new(),
+            false => self.newer_of(whole, &answers).await,
+        };
+        if let Some((link, _)) = newer.get(&place) {
+            session.join(&member.prefix, link.clone());
+            return Some(link.clone());
+        }
+        let Some((link, _)) = answers.first()?.1.as_ref().and_then(opened) else {
+            session.tried_in_vain(&member.prefix, Instant::now());
+            // It may speak another era by now; the next request finds out.
+            self.eras.forget(&member.prefix);
+            return None;
+        };
         if session.is_initialized() {
             let notice = Bytes::from(mcp::build::notification("notifications/initialized", None));
             let headers = whole.opening_headers(&link, &opening);
@@ -87,6 +110,35 @@ impl Federation {
         }
         session.join(&member.prefix, link.clone());
         Some(link)
+    }
+
+    /// The members that have no `initialize`, since they are stateless: what they say of themselves
+    /// instead, by place.
+    async fn newer_of(
+        &self,
+        whole: &Whole,
+        answers: &[(usize, Option<Answer>)],
+    ) -> BTreeMap<usize, (Link, Value)> {
+        let id = RequestId::text("era");
+        let gateway = &self.recorder.place().gateway;
+        let may_be = |answer: &&(usize, Option<Answer>)| {
+            answer.1.as_ref().is_some_and(|answer| opened(answer).is_none() && is_of_server(answer))
+        };
+        let probes = answers.iter().filter(may_be).filter_map(|(place, _)| {
+            Some((*place, whole.probe(&Revision::V2026_07_28, gateway, &id)?))
+        });
+        let found = self.ask_each(probes.collect(), Some(&id)).await;
+        let newer = |answer: Option<Answer>| {
+            let result = super::discover::result_of(&answer?.message)?;
+            let about = newer::about(&result);
+            let link = Link {
+                id: None,
+                revision: newer::revision(&result)?,
+                about: Arc::new(about.clone()),
+            };
+            Some((link, about))
+        };
+        found.into_iter().filter_map(|(place, answer)| Some((place, newer(answer)?))).collect()
     }
 
     /// Members may choose different revisions; the client gets one. Those that chose a later one than
@@ -106,7 +158,7 @@ impl Federation {
         let Some(body) = rewrite::change(&opening.body, &path, |_| Some(named.clone())) else {
             return;
         };
-        let earlier = Opening { headers: opening.headers.clone(), body };
+        let earlier = Opening { headers: opening.headers.clone(), body, own: false };
         let mut again = Vec::new();
         let mut ends = Vec::new();
         for (place, link) in answers.iter().filter_map(|(p, answer)| Some((*p, chosen(answer)?))) {
@@ -130,10 +182,12 @@ impl Federation {
         }
     }
 
-    fn opening_result(&self, results: &[(&str, Value)]) -> Value {
+    fn opening_result(&self, results: &[(&str, Value)], asked: &Revision) -> Value {
         let revision = results.iter().filter_map(|(_, result)| result["protocolVersion"].as_str());
+        // With stateless members alone it is the gateway that has sessions, of any revision.
+        let own = if asked.has_initialize() { asked } else { &Revision::V2025_11_25 };
         let mut out = json!({
-            "protocolVersion": revision.min().unwrap_or_default(),
+            "protocolVersion": revision.min().unwrap_or(own.name()),
             "capabilities": union(results.iter().map(|(_, result)| &result["capabilities"])),
             "serverInfo": self.server_info(),
         });
@@ -210,9 +264,23 @@ fn opened(answer: &Answer) -> Option<(Link, Value)> {
     let link = Link {
         id: answer.headers.get(headers::SESSION_ID).cloned(),
         revision: result.get("protocolVersion")?.as_str()?.to_owned(),
-        capabilities: Arc::new(result.get("capabilities").cloned().unwrap_or_default()),
+        about: Arc::new(result.clone()),
     };
     Some((link, result))
+}
+
+/// Whether a server refused, and not the gateway in its stead: those codes are positive.
+fn is_of_server(answer: &Answer) -> bool {
+    match error_code(&answer.message) {
+        Some(code) => code < 0,
+        None => answer.status.is_client_error(),
+    }
+}
+
+fn asked_revision(body: &[u8]) -> Option<String> {
+    let path = [rewrite::PARAMS, mcp::edit::Step::Key("protocolVersion")];
+    let found = mcp::edit::find(body, &path).ok()?;
+    serde_json::from_str(found.first()?.raw).ok()
 }
 
 fn request_id(body: &[u8]) -> Option<RequestId> {

@@ -20,6 +20,10 @@ const IN_RESULTS: &[(Form, Path)] = &[
     (Form::Uri, &[RESULT, RESULT, CONTENT, Step::Each, URI]),
     (Form::Uri, &[RESULT, RESULT, CONTENT, Step::Each, RESOURCE, URI]),
     (Form::Uri, &[RESULT, META, UI, UI_RESOURCE]),
+    // Skills, and directories of resources (extension `io.modelcontextprotocol/skills`).
+    (Form::Uri, &[RESULT, SKILL, URI]),
+    (Form::Uri, &[RESULT, SKILL, RESOURCES, Step::Each, URI]),
+    (Form::Uri, &[RESULT, RESOURCES, Step::Each, URI]),
     (Form::Id, &[RESULT, TASK_ID]),
     (Form::Id, &[RESULT, Step::Key("task"), TASK_ID]),
     (Form::Id, &[RESULT, META, RELATED, TASK_ID]),
@@ -40,10 +44,13 @@ const IN_NOTICES: &[(Form, Path)] = &[
     (Form::Id, &[PARAMS, Step::Key("notifications"), Step::Key("taskIds"), Step::Each]),
 ];
 
-/// Where items of lists name them, beside what they are called by. The interface of a tool is a
-/// resource of its server (extension `io.modelcontextprotocol/ui`, in its two spellings).
-const IN_ITEMS: &[(Form, Path)] =
-    &[(Form::Uri, &[META, UI, UI_RESOURCE]), (Form::Uri, &[META, Step::Key("ui/resourceUri")])];
+/// Where items of lists name them, beside what they are called by. The files of a skill are resources of
+/// its server, and so is the interface of a tool (extension `io.modelcontextprotocol/ui`, in its two spellings).
+const IN_ITEMS: &[(Form, Path)] = &[
+    (Form::Uri, &[META, UI, UI_RESOURCE]),
+    (Form::Uri, &[META, Step::Key("ui/resourceUri")]),
+    (Form::Uri, &[RESOURCES, Step::Each, URI]),
+];
 
 /// The id of a request, and the token by which its progress is told: both are the server's own.
 const OF_QUESTIONS: &[Path] = &[&[Step::Key("id")], &[PARAMS, META, Step::Key("progressToken")]];
@@ -138,6 +145,8 @@ pub(crate) const URI: Step<'static> = Step::Key("uri");
 const CONTENT: Step<'static> = Step::Key("content");
 const MESSAGES: Step<'static> = Step::Key("messages");
 const RESOURCE: Step<'static> = Step::Key("resource");
+const RESOURCES: Step<'static> = Step::Key("resources");
+const SKILL: Step<'static> = Step::Key("skill");
 const RELATED: Step<'static> = Step::Key("io.modelcontextprotocol/related-task");
 const UI: Step<'static> = Step::Key("ui");
 const UI_RESOURCE: Step<'static> = Step::Key("resourceUri");
@@ -168,6 +177,10 @@ mod tests {
             (
                 r#"{"jsonrpc":"2.0","id":1,"result":{"messages":[{"content":{"resource":{"uri":"x:2"}}}]}}"#,
                 r#"{"jsonrpc":"2.0","id":1,"result":{"messages":[{"content":{"resource":{"uri":"crm+x:2"}}}]}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"skill":{"uri":"skill://a/SKILL.md","resources":[{"uri":"skill://a/x"}]}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"skill":{"uri":"crm+skill://a/SKILL.md","resources":[{"uri":"crm+skill://a/x"}]}}}"#,
             ),
             (
                 r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"7"}}}"#,
@@ -223,5 +236,11 @@ mod tests {
         let raw = r#"{"x":1.0,"name":"a","_meta":{"ui":{"resourceUri":"ui://a"}},"inputSchema":{"name":"a"}}"#;
         let wanted = r#"{"x":1.0,"name":"crm__a","_meta":{"ui":{"resourceUri":"crm+ui://a"}},"inputSchema":{"name":"a"}}"#;
         assert_eq!(item(raw, Form::Name, "name", "crm").unwrap(), wanted);
+        let raw = r#"{"uri":"skill://a/SKILL.md","frontmatter":{"name":"a"},"resources":[{"uri":"skill://a/SKILL.md","size":1}]}"#;
+        let wanted = r#"{"uri":"crm+skill://a/SKILL.md","frontmatter":{"name":"a"},"resources":[{"uri":"crm+skill://a/SKILL.md","size":1}]}"#;
+        assert_eq!(item(raw, Form::Uri, "uri", "crm").unwrap(), wanted);
+        let raw = r#"{"uri":"skill://b/SKILL.md","resources":"dynamic"}"#;
+        let wanted = r#"{"uri":"crm+skill://b/SKILL.md","resources":"dynamic"}"#;
+        assert_eq!(item(raw, Form::Uri, "uri", "crm").unwrap(), wanted);
     }
 }

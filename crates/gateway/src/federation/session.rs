@@ -1,15 +1,19 @@
 //! Sessions of the aggregated endpoint: whose they are, and which session of each member stands behind
 //! them. An id works like a password; only its digest is kept. Refuses to send anything.
 
+use super::older::Level;
+use crate::body::Cut;
 use crate::bounds::Bounds;
 use crate::session::{NoSession, Owner, SessionsFull, handle_digest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use mcp::RequestId;
+use mcp::{RequestId, Revision};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// One client's session, and its links to the members.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) opening: Opening,
     state: Mutex<State>,
     calls_max: usize,
+    /// Everything that goes on for its sake ends then.
+    ended: CancellationToken,
 }
 
 /// How the client opened it, for members that come later.
@@ -25,6 +31,8 @@ pub(crate) struct Session {
 pub(crate) struct Opening {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The words are the gateway's, on behalf of a client that has no sessions.
+    pub(crate) own: bool,
 }
 
 /// The way to a member within a session.
@@ -34,7 +42,8 @@ pub(crate) struct Link {
     pub(crate) id: Option<HeaderValue>,
     /// The revision that the member chose.
     pub(crate) revision: String,
-    pub(crate) capabilities: Arc<Value>,
+    /// Its answer to `initialize`.
+    pub(crate) about: Arc<Value>,
 }
 
 #[derive(Debug)]
@@ -42,11 +51,56 @@ struct State {
     last_used: Instant,
     /// By prefix.
     links: BTreeMap<String, Link>,
-    /// When a member without link was last tried.
+    /// When a member without link was last tried in vain.
     tried: BTreeMap<String, Instant>,
+    /// Only one request at a time opens a link.
+    gates: BTreeMap<String, Arc<Gate>>,
     /// Members that have the client's requests in progress.
     calls: HashMap<RequestId, String>,
     initialized: bool,
+    /// The least log level that was asked of each member.
+    levels: BTreeMap<String, Level>,
+    /// Ids that the gateway has given to requests of its own making.
+    ids: i64,
+    /// The log level that the client wants to hear.
+    level: Option<&'static str>,
+    /// Ends what carries a request of the client.
+    stops: HashMap<RequestId, CancellationToken>,
+    /// Where answers of the client go that the gateway waits for, by the id that it knows.
+    questions: HashMap<String, oneshot::Sender<Bytes>>,
+    /// Subscriptions to resources of stateless members, by the name that the client knows.
+    watched: HashMap<String, CancellationToken>,
+    /// The stream on which the client listens now.
+    hearer: Option<Hearer>,
+    /// The revision that the client was told.
+    agreed: Option<Revision>,
+}
+
+/// Where a client hears what belongs to no request of its own.
+pub(crate) type Hearer = mpsc::Sender<Result<Bytes, Cut>>;
+
+/// Whoever holds it opens the link of a member.
+pub(crate) type Gate = tokio::sync::Mutex<()>;
+
+impl Link {
+    /// Whether requests to the member stand alone.
+    pub(crate) fn is_stateless(&self) -> bool {
+        Revision::from_name(&self.revision).is_modern()
+    }
+
+    /// Whether the server declares what stands at this path of its capabilities.
+    pub(crate) fn offers(&self, path: &[&str]) -> bool {
+        self.capability(path).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether what stands there is `true`.
+    pub(crate) fn says(&self, path: &[&str]) -> bool {
+        self.capability(path).is_some_and(|value| *value == Value::Bool(true))
+    }
+
+    fn capability(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(self.about.get("capabilities")?, |at, key| at.get(key))
+    }
 }
 
 impl Session {
@@ -55,10 +109,20 @@ impl Session {
             last_used: now,
             links: BTreeMap::new(),
             tried: BTreeMap::new(),
+            gates: BTreeMap::new(),
             calls: HashMap::new(),
             initialized: false,
+            levels: BTreeMap::new(),
+            ids: 0,
+            level: None,
+            stops: HashMap::new(),
+            questions: HashMap::new(),
+            watched: HashMap::new(),
+            hearer: None,
+            agreed: None,
         };
-        Self { owner, opening, state: Mutex::new(state), calls_max }
+        let ended = CancellationToken::new();
+        Self { owner, opening, state: Mutex::new(state), calls_max, ended }
     }
 
     pub(crate) fn link(&self, prefix: &str) -> Option<Link> {
@@ -74,17 +138,43 @@ impl Session {
         let mut state = self.lock();
         state.links.remove(prefix);
         state.tried.remove(prefix);
+        state.levels.remove(prefix);
     }
 
-    /// Whether a member without link may be tried now. Only one caller gets a yes, and for `pause`
-    /// nobody else does.
+    /// What has to be held while the link of a member is opened.
+    pub(crate) fn gate(&self, prefix: &str) -> Arc<Gate> {
+        Arc::clone(self.lock().gates.entry(prefix.to_owned()).or_default())
+    }
+
+    /// Whether a member without link may be tried now: not for `pause` after it was tried in vain.
     pub(crate) fn may_try(&self, prefix: &str, pause: Duration, now: Instant) -> bool {
+        let state = self.lock();
+        state.tried.get(prefix).is_none_or(|then| pause <= now.saturating_duration_since(*then))
+    }
+
+    pub(crate) fn tried_in_vain(&self, prefix: &str, now: Instant) {
+        self.lock().tried.insert(prefix.to_owned(), now);
+    }
+
+    /// An id that no request of this session had before.
+    pub(crate) fn next_id(&self) -> RequestId {
         let mut state = self.lock();
-        let waiting = state.tried.get(prefix).is_some_and(|then| now.duration_since(*then) < pause);
-        if !waiting {
-            state.tried.insert(prefix.to_owned(), now);
-        }
-        !waiting
+        state.ids = state.ids.saturating_add(1);
+        RequestId::from(state.ids)
+    }
+
+    /// Whether a member has to be asked for this log level to be heard.
+    pub(crate) fn is_quieter(&self, prefix: &str, level: Level) -> bool {
+        self.lock().levels.get(prefix).is_none_or(|held| level < *held)
+    }
+
+    pub(crate) fn set_level(&self, prefix: &str, level: Level) {
+        self.lock().levels.insert(prefix.to_owned(), level);
+    }
+
+    /// Its links, to end them.
+    pub(crate) fn take_links(&self) -> BTreeMap<String, Link> {
+        std::mem::take(&mut self.lock().links)
     }
 
     /// Notes which member has a request. Beyond the bound, a cancellation does not find it.
@@ -96,7 +186,95 @@ impl Session {
     }
 
     pub(crate) fn done(&self, id: &RequestId) {
-        self.lock().calls.remove(id);
+        let mut state = self.lock();
+        state.calls.remove(id);
+        state.stops.remove(id);
+    }
+
+    /// Notes how a request that is in progress is ended.
+    pub(crate) fn stoppable(&self, id: &RequestId, stop: CancellationToken) {
+        let mut state = self.lock();
+        if state.calls.contains_key(id) {
+            state.stops.insert(id.clone(), stop);
+        }
+    }
+
+    /// Ends what carries a request, if that is how it is cancelled.
+    pub(crate) fn stop(&self, id: &RequestId) -> bool {
+        let stop = self.lock().stops.remove(id);
+        stop.inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// A token that is cancelled with the session.
+    pub(crate) fn ending(&self) -> CancellationToken {
+        self.ended.child_token()
+    }
+
+    /// Ends what goes on for the sake of this session.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Waits for the client's answer to this id; `None` beyond the bound.
+    pub(crate) fn await_answer(&self, seen: &str) -> Option<oneshot::Receiver<Bytes>> {
+        let mut state = self.lock();
+        state.questions.retain(|_, sender| !sender.is_closed());
+        if self.calls_max <= state.questions.len() {
+            return None;
+        }
+        let (sender, answer) = oneshot::channel();
+        state.questions.insert(seen.to_owned(), sender);
+        Some(answer)
+    }
+
+    /// Who waits for the client's answer to this id.
+    pub(crate) fn take_question(&self, seen: &str) -> Option<oneshot::Sender<Bytes>> {
+        self.lock().questions.remove(seen).filter(|sender| !sender.is_closed())
+    }
+
+    /// Begins a subscription; what stops it. One that is there already ends. `None` beyond the bound.
+    pub(crate) fn watch(&self, seen: &str) -> Option<CancellationToken> {
+        let mut state = self.lock();
+        if self.calls_max <= state.watched.len() && !state.watched.contains_key(seen) {
+            return None;
+        }
+        let stop = self.ended.child_token();
+        if let Some(before) = state.watched.insert(seen.to_owned(), stop.clone()) {
+            before.cancel();
+        }
+        Some(stop)
+    }
+
+    pub(crate) fn unwatch(&self, seen: &str) {
+        if let Some(stop) = self.lock().watched.remove(seen) {
+            stop.cancel();
+        }
+    }
+
+    /// The client listens on this stream from now on.
+    pub(crate) fn hear_on(&self, hearer: Hearer) {
+        self.lock().hearer = Some(hearer);
+    }
+
+    pub(crate) fn hearer(&self) -> Option<Hearer> {
+        self.lock().hearer.clone().filter(|hearer| !hearer.is_closed())
+    }
+
+    pub(crate) fn agree(&self, revision: Revision) {
+        self.lock().agreed = Some(revision);
+    }
+
+    /// Whether several messages may come in one body.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.lock().agreed.as_ref().is_some_and(Revision::allows_batch)
+    }
+
+    pub(crate) fn level(&self) -> Option<&'static str> {
+        self.lock().level
+    }
+
+    pub(crate) fn want_level(&self, level: Level) {
+        self.lock().level = Some(level.name());
     }
 
     /// The member that has a request in progress.
@@ -112,8 +290,14 @@ impl Session {
         self.lock().initialized
     }
 
-    fn is_idle(&self, now: Instant, idle: Duration) -> bool {
-        idle <= now.saturating_duration_since(self.lock().last_used)
+    /// A session with requests in progress is not idle.
+    pub(crate) fn is_idle(&self, now: Instant, idle: Duration) -> bool {
+        let state = self.lock();
+        state.calls.is_empty() && idle <= now.saturating_duration_since(state.last_used)
+    }
+
+    pub(crate) fn touch(&self, now: Instant) {
+        self.lock().last_used = now;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,7 +334,9 @@ impl Sessions {
         let mut sessions = self.lock();
         let (most, idle) = (self.bounds.most(), self.bounds.age());
         if most <= sessions.len() {
-            sessions.retain(|_, session| !session.is_idle(now, idle));
+            for (_, session) in sessions.extract_if(|_, session| session.is_idle(now, idle)) {
+                session.end();
+            }
         }
         if most <= sessions.len() {
             return Err(SessionsFull);
@@ -174,18 +360,22 @@ impl Sessions {
         if session.is_idle(now, self.bounds.age()) {
             return Err(NoSession::Unknown);
         }
-        session.lock().last_used = now;
+        session.touch(now);
         Ok(Arc::clone(session))
     }
 
     pub(crate) fn close(&self, id: &[u8]) {
-        self.lock().remove(&handle_digest(id));
+        if let Some(session) = self.lock().remove(&handle_digest(id)) {
+            session.end();
+        }
     }
 
     /// Forgets the sessions that were idle too long.
     pub(crate) fn sweep(&self, now: Instant) {
         let idle = self.bounds.age();
-        self.lock().retain(|_, session| !session.is_idle(now, idle));
+        for (_, session) in self.lock().extract_if(|_, session| session.is_idle(now, idle)) {
+            session.end();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
@@ -207,7 +397,7 @@ mod tests {
     }
 
     fn session(id: &str, now: Instant) -> Session {
-        let opening = Opening { headers: HeaderMap::new(), body: Bytes::new() };
+        let opening = Opening { headers: HeaderMap::new(), body: Bytes::new(), own: false };
         Session::new(owner(id), opening, 1, now)
     }
 
@@ -234,9 +424,10 @@ mod tests {
         let session = session("a", start);
         let pause = Duration::from_secs(5);
         assert!(session.may_try("crm", pause, start));
+        session.tried_in_vain("crm", start);
         assert!(!session.may_try("crm", pause, start + pause / 2));
         assert!(session.may_try("crm", pause, start + pause));
         session.lose("crm");
-        assert!(session.may_try("crm", pause, start + pause));
+        assert!(session.may_try("crm", pause, start + pause / 2));
     }
 }

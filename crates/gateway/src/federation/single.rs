@@ -2,7 +2,9 @@
 //! else of the request stays as it was.
 
 use super::ask::Answer;
+use super::era::Era;
 use super::names::Form;
+use super::older::Level;
 use super::rewrite::{PARAMS, TASK_ID, URI};
 use super::session::Link;
 use super::{Federation, Whole, rewrite};
@@ -13,6 +15,7 @@ use http::{Method as HttpMethod, Response, StatusCode};
 use mcp::edit::Step;
 use mcp::message::Reference;
 use mcp::{Method, Request};
+use std::sync::Arc;
 
 /// Where a request names what it touches.
 struct Target<'m> {
@@ -50,7 +53,7 @@ impl<'m> Target<'m> {
 
 impl Federation {
     pub(super) async fn single(
-        &self,
+        self: &Arc<Self>,
         whole: &Whole,
         request: &Request<'_>,
     ) -> Result<Response<ReplyBody>, Cause> {
@@ -61,11 +64,17 @@ impl Federation {
         let (place, member) = self.member(prefix).ok_or(Cause::UnknownName)?;
         let body = rewrite::to_member(&whole.body, target.path, own).ok_or(Cause::UnknownName)?;
         if whole.modern {
-            let part = whole.part(HttpMethod::POST, whole.headers_for(Some(own)), body);
-            let response = member.backend.ask_single(part).await;
-            return Ok(self.through(whole, &member.prefix, response).await);
+            return self.stateless(whole, request, (place, own, body)).await;
         }
         let link = self.link(whole, place).await.ok_or_else(|| self.down(place))?;
+        if link.is_stateless() {
+            return match request.method {
+                Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => {
+                    self.watch(whole, request, place, &link).await
+                }
+                _ => self.carry_newer(whole, request, (place, own, body), &link).await,
+            };
+        }
         let response = self.ask_linked(whole, place, &link, body.clone()).await;
         if response.status() != StatusCode::NOT_FOUND {
             return Ok(self.through(whole, &member.prefix, response).await);
@@ -79,6 +88,32 @@ impl Federation {
         Ok(self.through(whole, &member.prefix, response).await)
     }
 
+    /// A request of a stateless client to a member of either era.
+    async fn stateless(
+        self: &Arc<Self>,
+        whole: &Whole,
+        request: &Request<'_>,
+        (place, own, body): (usize, &str, Bytes),
+    ) -> Result<Response<ReplyBody>, Cause> {
+        let member = self.members.get(place).ok_or(Cause::UnknownName)?;
+        if self.era(whole, place).await == Era::Stateless {
+            let headers = whole.headers_for(Some(own));
+            let part = whole.part(HttpMethod::POST, headers, body.clone());
+            let response = member.backend.ask_single(part).await;
+            if response.status() != StatusCode::BAD_REQUEST {
+                return Ok(self.through(whole, &member.prefix, response).await);
+            }
+            let id = whole.id.as_ref();
+            let answer = super::ask::whole(response, id, self.limits.reply_bytes_max).await;
+            let answer = answer.ok_or_else(|| self.down(place))?;
+            if !Era::wants_session(&answer) {
+                return Ok(whole.relay(answer));
+            }
+            self.eras.learn(&member.prefix, Era::Sessions);
+        }
+        self.carry_older(whole, request, (place, body)).await
+    }
+
     /// `ping` and the like: every member hears of it; that this endpoint answers is what counts.
     pub(super) async fn everywhere(
         &self,
@@ -86,7 +121,11 @@ impl Federation {
         request: &Request<'_>,
         capability: Option<&str>,
     ) -> Result<Response<ReplyBody>, Cause> {
-        let able = |link: &Link| capability.is_none_or(|c| link.capabilities.get(c).is_some());
+        if let (Some(session), Method::LoggingSetLevel) = (&whole.session, &request.method) {
+            session.want_level(level_of(&whole.body)?);
+        }
+        let able =
+            |link: &Link| !link.is_stateless() && capability.is_none_or(|c| link.offers(&[c]));
         let parts = self.linked(whole).filter(|(_, link)| able(link)).map(|(place, link)| {
             let headers = whole.headers_on(&link, None);
             (place, whole.part(HttpMethod::POST, headers, whole.body.clone()))
@@ -115,6 +154,12 @@ impl Federation {
         let headers = whole.headers_on(link, None);
         member.backend.ask_single(whole.part(HttpMethod::POST, headers, body)).await
     }
+}
+
+fn level_of(body: &[u8]) -> Result<Level, Cause> {
+    let found = mcp::edit::find(body, &[PARAMS, Step::Key("level")]).ok();
+    let name = found.and_then(|found| serde_json::from_str::<String>(found.first()?.raw).ok());
+    name.and_then(|name| Level::of(&name)).ok_or(Cause::BadLevel)
 }
 
 const REF: Step<'static> = Step::Key("ref");

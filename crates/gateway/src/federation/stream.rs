@@ -74,8 +74,21 @@ impl Federation {
 }
 
 impl Flow {
-    /// Passes the stream on until it ends or the client goes away.
-    pub(super) async fn run(mut self, chunks: &mpsc::Sender<Result<Bytes, Cut>>) -> Ended {
+    /// Passes the stream on until it ends or the client goes away. How it ended, and its last event id.
+    pub(super) async fn run(
+        mut self,
+        chunks: &mpsc::Sender<Result<Bytes, Cut>>,
+    ) -> (Ended, Option<String>) {
+        let mut last = None;
+        let ended = self.pass(chunks, &mut last).await;
+        (ended, last)
+    }
+
+    async fn pass(
+        &mut self,
+        chunks: &mpsc::Sender<Result<Bytes, Cut>>,
+        last: &mut Option<String>,
+    ) -> Ended {
         loop {
             let next = tokio::select! {
                 biased;
@@ -83,10 +96,14 @@ impl Flow {
                 next = self.events.next() => next,
             };
             let sent = match next {
-                Ok(Some(piece)) => match self.shown(piece) {
-                    Some(bytes) => chunks.send(Ok(bytes)).await,
-                    None => Ok(()),
-                },
+                Ok(Some(piece)) => {
+                    let id = piece.event.as_ref().and_then(|event| event.id.clone());
+                    *last = id.or(last.take());
+                    match self.shown(piece) {
+                        Some(bytes) => chunks.send(Ok(bytes)).await,
+                        None => Ok(()),
+                    }
+                }
                 Ok(None) => return Ended::InOrder,
                 Err(Cut) => {
                     if self.kind == Kind::Answer {

@@ -6,6 +6,7 @@ use crate::backend::{Backend, Stops};
 use crate::config::{AnswerDurability, Limits, NamedServer, Quota, Server};
 use crate::definitions::Definitions;
 use crate::delegate::{Delegate, Kind, cancelled};
+use crate::endpoint::Endpoint;
 use crate::handles::Handles;
 use crate::observer::Unobserved;
 use crate::pipeline::{Caller, Pipeline, known};
@@ -78,7 +79,7 @@ where
     let caller = Caller::Known(parts.actor.clone());
     let backend = Arc::new(backend(parts)?);
     let origin = Origin { peer: None, address: None, transport: Transport::Stdio };
-    let (delegate, queue) = Delegate::new(Arc::clone(&backend), caller, origin);
+    let (delegate, queue) = Delegate::new(Endpoint::One(Arc::clone(&backend)), caller, origin);
     let slots = Arc::new(Semaphore::new(limits.session_calls_max));
     let remote =
         Remote { backend, delegate, slots, calls: TaskTracker::new(), stoppable: Arc::default() };

@@ -2,12 +2,14 @@
 
 use crate::client::{Ask, Reply};
 use crate::messages::{
-    INITIALIZE, INITIALIZED, code, initialize, legacy, legacy_call, modern, modern_call, reason,
+    INITIALIZE, INITIALIZED, call_body, code, initialize, legacy, legacy_call, modern, modern_call,
+    reason,
 };
 use crate::rig::{Plan, Rig};
 use crate::trail;
 use crate::upstream::{Answer, Seen, Upstream, empty, events, json, opened_of, typed, with};
-use event::{Event, Status};
+use event::{Event, Status, Transport};
+use gateway::{AdmittedCall, AnsweredCall, Observer, RefusedCall, ServerObserver, Span};
 use http::Method;
 use serde_json::{Value, json as value};
 use std::net::SocketAddr;
@@ -88,6 +90,12 @@ async fn ask(rig: &Rig, ask: Ask) -> Value {
     reply.message().await
 }
 
+/// What a server was asked for, but for how it was found out which era it speaks.
+fn asked(server: &Upstream) -> Vec<Seen> {
+    let probes = |seen: &Seen| seen.rpc_method().as_deref() == Some("server/discover");
+    server.seen().into_iter().filter(|seen| !probes(seen)).collect()
+}
+
 fn names(list: &Value, key: &str) -> Vec<String> {
     let items = list["result"][key].as_array().unwrap().iter();
     items.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
@@ -98,6 +106,9 @@ fn one_root<'e>(events: impl IntoIterator<Item = &'e Event>) {
     let roots: Vec<_> = events.into_iter().map(|event| event.root.unwrap()).collect();
     assert!(roots.windows(2).all(|pair| pair[0] == pair[1]), "{roots:?}");
 }
+
+/// How a server answers the gateway's own `server/discover`.
+const STATELESS: &str = r#"{"jsonrpc":"2.0","id":"era","result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
 
 /// Long enough for a server that answers, on a machine that has much to do.
 const GIVEN_UP: Duration = Duration::from_secs(4);
@@ -143,7 +154,7 @@ async fn a_call_goes_to_the_server_of_its_prefix_under_its_own_name() {
     let called = ask(&rig, modern_call("1", "two__echo")).await;
     assert_eq!(called["result"]["content"][0]["uri"], "two+two://made");
     assert_eq!(called["result"]["content"][0]["name"], "echo");
-    let seen = two.seen();
+    let seen = asked(&two);
     assert_eq!((one.seen().len(), seen.len()), (0, 1));
     assert_eq!(seen[0].headers["mcp-name"], "echo");
     let sent = String::from_utf8(seen[0].body.to_vec()).unwrap();
@@ -151,7 +162,7 @@ async fn a_call_goes_to_the_server_of_its_prefix_under_its_own_name() {
     let uri = r#""uri":"srv+file:///a""#;
     let read = ask(&rig, modern("2", "resources/read", Some("srv+file:///a"), uri)).await;
     assert_eq!(read["result"]["contents"][0]["uri"], "srv+file:///a");
-    assert_eq!(one.seen()[0].headers["mcp-name"], "file:///a");
+    assert_eq!(asked(&one)[0].headers["mcp-name"], "file:///a");
     let trail = rig.stop().await;
     let call = trail.call("tools/call");
     let resource = call.asked.resource.as_ref().unwrap();
@@ -165,7 +176,7 @@ async fn policies_see_the_server_and_its_own_name_for_the_tool() {
     let (one, _two, rig) = two().await;
     let refused = ask(&rig, modern_call("1", "srv__wipe")).await;
     assert_eq!(reason(&refused), "policy.forbid");
-    assert!(one.seen().is_empty());
+    assert!(asked(&one).is_empty());
     let other = ask(&rig, modern_call("2", "two__wipe")).await;
     assert!(other["result"].is_object());
     let trail = rig.stop().await;
@@ -221,10 +232,14 @@ async fn a_dead_and_a_slow_server_degrade_themselves_only() {
         .iter()
         .map(|call| (call.asked.resource.as_ref().unwrap().server.clone(), call.status()))
         .collect();
-    assert_eq!(statuses.len(), 3);
+    assert_eq!(statuses.len(), 2);
     assert!(statuses.contains(&("srv".to_owned(), Status::Ok)));
     assert!(statuses.contains(&("dead".to_owned(), Status::Unreachable)));
-    assert!(statuses.contains(&("slow".to_owned(), Status::Cancelled)));
+    // This one did not even say which era it speaks.
+    let probes = trail.calls("server/discover");
+    let slow = |event: &Event| event.resource.as_ref().unwrap().server == "slow";
+    let probe = probes.iter().find(|call| slow(call.asked)).unwrap();
+    assert_eq!(probe.status(), Status::Cancelled);
     one_root(trail.calls("tools/list").iter().map(|call| call.asked));
 }
 
@@ -250,27 +265,6 @@ async fn discovery_says_what_all_of_them_say() {
     assert_eq!(result["instructions"], "srv:\nI am one\n\ntwo:\nI am two");
     assert_eq!((&result["ttlMs"], &result["resultType"]), (&value!(1000), &value!("complete")));
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "gw");
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn one_server_of_the_older_era_sends_clients_to_initialize() {
-    let old = Upstream::start(|seen| async move {
-        match seen.rpc_method().as_deref() {
-            Some("initialize") => Some(opened_of("s-old", "2025-11-25")),
-            Some("notifications/initialized") => Some(empty(202)),
-            _ => {
-                let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}"#;
-                Some(typed(400, "application/json", error))
-            }
-        }
-    })
-    .await;
-    let one = fake("one").await;
-    let rig = Plan::http(&one).and("old", old.address).start().await;
-    let reply = rig.send(modern("1", "server/discover", None, "")).await;
-    assert_eq!(reply.status, 400);
-    rig.session().await;
     rig.stop().await;
 }
 
@@ -303,7 +297,7 @@ async fn a_session_has_one_at_each_server_behind_it() {
     assert_eq!(ask(&rig, ping).await["result"], value!({}));
     let stranger = rig.send_as("mallory", legacy_call(&session, "5", "two__echo")).await;
     assert_eq!((stranger.status, reason(&stranger.message().await)), (404, "session.unknown"));
-    let sessionless = rig.send(Ask::post(crate::messages::call_body("6", "two__echo"))).await;
+    let sessionless = rig.send(Ask::post(call_body("6", "two__echo"))).await;
     assert_eq!(sessionless.status, 404);
     assert_eq!(rig.send(Ask::new(Method::DELETE).session(&session)).await.status, 200);
     assert_eq!(one.seen().last().unwrap().method, Method::DELETE);
@@ -416,6 +410,7 @@ async fn a_client_that_goes_away_ends_what_was_asked_for_it() {
     let rig = Plan::http(&one).and("two", two.address).start().await;
     let token = rig.token("alice");
     let gone = tokio::spawn(modern_call("1", "srv__echo").token(&token).send(rig.address));
+    waiting.next().await.answer(json(STATELESS));
     let held = waiting.next().await;
     gone.abort();
     held.abandoned().await;
@@ -474,6 +469,8 @@ async fn a_subscription_is_split_and_its_streams_are_one() {
     let token = rig.token("alice");
     let ask = modern("9", "subscriptions/listen", None, params).token(&token);
     let listening = tokio::spawn(ask.send(rig.address));
+    first.next().await.answer(json(STATELESS));
+    second.next().await.answer(json(STATELESS));
     let (held_one, held_two) = (first.next().await, second.next().await);
     let wanted = |held: &crate::upstream::Held| {
         held.seen.message().unwrap()["params"]["notifications"].take()
@@ -545,5 +542,138 @@ async fn lists_may_come_as_streams() {
     let list = ask(&rig, modern("1", "tools/list", None, "")).await;
     assert_eq!(names(&list, "tools"), ["srv__first", "two__t"]);
     assert_eq!(list["result"]["ttlMs"], 0);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_goes_to_all_that_its_messages_name() {
+    let (_one, _two, rig) = two().await;
+    let older = INITIALIZE.replace("2025-11-25", "2025-03-26");
+    let session = rig.send(Ask::post(older)).await.session();
+    let within = |body: String| Ask::post(body).session(&session);
+    let notice = INITIALIZED.to_owned();
+    let calls = [call_body("1", "srv__echo"), call_body("2", "two__echo"), call_body("3", "x__y")];
+    let list = r#"{"jsonrpc":"2.0","id":4,"method":"resources/list"}"#;
+    let batch = format!("[{notice},{},{list}]", calls.join(","));
+    let answers = ask(&rig, within(batch)).await;
+    let by_id = |id: u64| answers.as_array().unwrap().iter().find(|a| a["id"] == id).unwrap();
+    assert_eq!(answers.as_array().unwrap().len(), 4);
+    assert_eq!(by_id(1)["result"]["content"][0]["uri"], "srv+one://made");
+    assert_eq!(by_id(2)["result"]["content"][0]["uri"], "two+two://made");
+    assert_eq!(reason(by_id(3)), "federation.unknown-name");
+    assert_eq!(by_id(4)["result"]["resources"].as_array().unwrap().len(), 2);
+    // Not outside of a session that has them, and not to begin one.
+    let newer = rig.session().await;
+    for ask in [
+        legacy(&newer, format!("[{}]", calls[0])),
+        Ask::post(format!("[{}]", calls[0])),
+        within(format!("[{INITIALIZE}]")),
+    ] {
+        let reply = rig.send(ask).await;
+        assert_eq!((reply.status, reason(&reply.message().await)), (400, "malformed.batch"));
+    }
+    let trail = rig.stop().await;
+    let root = trail.calls("tools/call")[0].asked.root;
+    assert!(root.is_some());
+    one_root(trail.calls("tools/call").iter().map(|call| call.asked));
+    assert_eq!(trail.calls("resources/list")[0].asked.root, root);
+    assert_eq!(trail.refusals()[0].root, root);
+}
+
+#[tokio::test]
+async fn clients_of_http_sse_have_all_servers_too() {
+    let (one, two, rig) = two().await;
+    let at = |method, path: &str, body: &str| Ask {
+        path: path.to_owned(),
+        method,
+        ..Ask::post(body.to_owned())
+    };
+    let mut stream = rig.send(at(Method::GET, "/sse", "")).await;
+    let first = stream.event().await;
+    let endpoint = first.strip_prefix("event: endpoint\ndata: ").unwrap().trim().to_owned();
+    assert!(endpoint.starts_with("/message?sessionId="), "{endpoint}");
+    for (body, answered) in [
+        (INITIALIZE.to_owned(), true),
+        (INITIALIZED.to_owned(), false),
+        (call_body("1", "two__echo"), true),
+    ] {
+        assert_eq!(rig.send(at(Method::POST, &endpoint, &body)).await.status, 202);
+        if answered {
+            let event = stream.event().await;
+            assert!(event.contains("\"result\""), "{event}");
+        }
+    }
+    let stranger = rig.send_as("mallory", at(Method::POST, &endpoint, INITIALIZED)).await;
+    assert_eq!(stranger.status, 404);
+    drop(stream);
+    let ended = |trail: &trail::Trail| trail.calls("http/delete").len() == 2 && trail.is_settled();
+    let trail = rig.until(ended).await;
+    assert_eq!(trail.call("tools/call").asked.environment.transport, Some(Transport::HttpSse));
+    assert!([&one, &two].iter().all(|s| s.seen().iter().any(|seen| seen.method == Method::DELETE)));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_that_policy_forbids_is_named() {
+    let (one, two) = (fake("one").await, fake("two").await);
+    let plan = Plan::http(&one).and("two", two.address);
+    let forbids =
+        r#"forbid (principal, action == Action::"tools/list", resource == Server::"srv");"#;
+    let rig = Plan { policy: format!("{}\n@id(\"no-list\")\n{forbids}", plan.policy), ..plan };
+    let rig = rig.start().await;
+    let list = ask(&rig, modern("1", "tools/list", None, "")).await["result"].take();
+    assert_eq!(list["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(list["_meta"]["dev.countersign/forbidden"], value!(["srv"]));
+    assert_eq!(list["cacheScope"], "private");
+    let trail = rig.stop().await;
+    assert_eq!(trail::reason(trail.refusal()), "policy.forbid");
+    assert_eq!(trail.refusal().resource.as_ref().unwrap().server, "srv");
+}
+
+/// Remembers what was refused where.
+#[derive(Debug, Default, Clone)]
+struct Refused(Arc<Mutex<Vec<(String, String)>>>);
+
+#[derive(Debug)]
+struct RefusedAt(String, Refused);
+
+impl Observer for Refused {
+    fn server(&self, name: &str) -> Arc<dyn ServerObserver> {
+        Arc::new(RefusedAt(name.to_owned(), self.clone()))
+    }
+}
+
+impl ServerObserver for RefusedAt {
+    fn admitted(&self, _call: &AdmittedCall<'_>) -> Option<Box<dyn Span>> {
+        None
+    }
+
+    fn refused(&self, call: &RefusedCall<'_>) {
+        self.1.0.lock().unwrap().push((self.0.clone(), call.reason.to_owned()));
+    }
+
+    fn answered(&self, _call: &AnsweredCall) {}
+
+    fn recorded(&self, _waited: Duration) {}
+}
+
+#[tokio::test]
+async fn refusals_that_concern_no_server_are_observed() {
+    let (one, two) = (fake("one").await, fake("two").await);
+    let observer = Refused::default();
+    let plan = Plan::http(&one).and("two", two.address);
+    let rig = Plan { observer: Arc::new(observer.clone()), ..plan }.start().await;
+    assert_eq!(code(&ask(&rig, modern_call("1", "x__y")).await), -32602);
+    let encoded = modern_call("2", "srv__echo").header("content-encoding", "gzip");
+    assert_eq!(rig.send(encoded).await.status, 415);
+    assert_eq!(reason(&ask(&rig, modern_call("3", "srv__wipe")).await), "policy.forbid");
+    let wanted = [
+        ("*", "federation.unknown-name"),
+        ("*", "malformed.content-encoding"),
+        ("srv", "policy.forbid"),
+    ];
+    let seen = observer.0.lock().unwrap().clone();
+    let wanted: Vec<_> = wanted.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    assert_eq!(seen, wanted);
     rig.stop().await;
 }

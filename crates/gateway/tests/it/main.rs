@@ -17,6 +17,7 @@ mod chains;
 mod client;
 mod correlation;
 mod disconnects;
+mod eras;
 mod event_stream;
 mod federation;
 mod fidelity;
