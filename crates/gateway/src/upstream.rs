@@ -6,6 +6,7 @@ pub(crate) mod conversation;
 pub(crate) mod http;
 pub(crate) mod lanes;
 pub(crate) mod lines;
+pub(crate) mod one_line;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod splice;

@@ -2,6 +2,7 @@
 //!
 //! Shutdown follows the stdio transport of MCP: close its input, wait, terminate, kill.
 
+use super::one_line::one_line;
 use crate::config::{Command, Stderr};
 use crate::proof::Cleared;
 use bytes::{Bytes, BytesMut};
@@ -161,21 +162,6 @@ async fn write_lines(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Bytes>) {
     }
 }
 
-/// A message as one line for every reader: many end a line at a lone carriage return too (Python's
-/// universal newlines, Java, .NET), and would take what stands behind it for a message of its own. Line
-/// breaks stand only between JSON tokens (RFC 8259 section 7), where a space means the same; the one that
-/// ends the message stays, and so does every other byte.
-pub(crate) fn one_line(message: Bytes) -> Bytes {
-    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    let ending = [&b"\r\n"[..], b"\n"].into_iter().find(|ending| message.ends_with(ending));
-    let inside = message.len() - ending.map_or(0, <[u8]>::len);
-    if !message.iter().take(inside).any(is_break) {
-        return message;
-    }
-    let at = message.iter().enumerate();
-    at.map(|(at, byte)| if at < inside && is_break(byte) { b' ' } else { *byte }).collect()
-}
-
 /// What the next line is.
 #[derive(Debug)]
 pub(crate) enum Line {
@@ -224,7 +210,8 @@ pub(crate) type Shared = Mutex<Option<Process>>;
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, InputError, Line, Process, one_line, read_line};
+    use super::{Input, InputError, Line, Process, read_line};
+    use crate::upstream::one_line::one_line;
     use crate::config::{Command, Stderr};
     use bytes::Bytes;
     use std::time::Duration;
