@@ -4,6 +4,7 @@
 
 use crate::array;
 use crate::backend::Backend;
+use crate::bodies::answer_to;
 use crate::body::{CHUNKS_MAX, ReplyBody};
 use crate::client::{ClientEnd, ClientStream};
 use crate::endpoint::Endpoint;
@@ -179,13 +180,16 @@ fn messages_in(
     call: CallId,
 ) -> Vec<Bytes> {
     match (mcp::parse(body, &mcp::Limits::for_replies()), id) {
-        (Ok(Frame::Single(_)), _) => vec![body.clone()],
         (Ok(Frame::Batch(_)), _) => array::elements(body),
-        (Err(_), None) => Vec::new(),
-        (Err(_), Some(id)) => {
-            let text = format!("server answered with HTTP status {}", status.as_u16());
-            vec![broken_call(Some(id), call, &text)]
+        // A refusal of what was owed no answer has no id.
+        (Ok(Frame::Single(Message::Response(refused))), None) if refused.id.is_none() => {
+            vec![body.clone()]
         }
+        (_, None) => Vec::new(),
+        (_, Some(id)) => vec![answer_to(id, body).unwrap_or_else(|| {
+            let text = format!("server answered with HTTP status {}", status.as_u16());
+            broken_call(Some(id), call, &text)
+        })],
     }
 }
 

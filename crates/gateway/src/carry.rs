@@ -3,6 +3,7 @@
 
 use crate::asked::{Asked, Ending};
 use crate::backend::Backend;
+use crate::bodies::may_explain_failure;
 use crate::body::ReplyBody;
 use crate::call::Call;
 use crate::client::ClientEnd;
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::headers;
 use crate::pipeline::{Pipeline, Received, length};
 use crate::refusal::{Detail, error_message, json_response};
-use crate::relay::{event_stream_head, is_frame};
+use crate::relay::event_stream_head;
 use crate::session::{Owner, Session};
 use crate::source::Source;
 use crate::upstream::Upstream;
@@ -23,7 +24,7 @@ use crate::withheld::{Scene, Withheld, Withholding};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use event::Status;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use mcp::{Frame, Message, Method};
 use std::fmt::Write as _;
@@ -139,6 +140,12 @@ impl Backend {
             self.pipeline.sessions.close(&session.digest);
             self.pipeline.end_session(session).await;
         }
+        let leads_elsewhere =
+            parts.status.is_redirection() && parts.headers.contains_key(header::LOCATION);
+        if leads_elsewhere || headers::is_encoded(&parts.headers) {
+            let error = "server redirects elsewhere, or encodes what it says";
+            return Err(SendError::Broken(error.to_owned()));
+        }
         let limits = &self.pipeline.limits;
         let collected = Limited::new(body, limits.reply_bytes_max).collect();
         let collected = tokio::time::timeout(limits.reply_timeout, collected)
@@ -146,8 +153,8 @@ impl Backend {
             .map_err(|_| SendError::TimedOut(limits.reply_timeout))?
             .map_err(|error| SendError::Broken(root(error.as_ref())))?;
         let mut bytes = collected.to_bytes();
-        let events = headers::media_type_is(&parts.headers, "text/event-stream");
-        if parts.status.is_success() && (is_frame(&bytes) || events && !bytes.is_empty()) {
+        let may_pass = !parts.status.is_success() && may_explain_failure(&bytes, None);
+        if !bytes.is_empty() && !may_pass {
             // An answer is owed none, and messages in it would reach the client unjudged.
             let Pipeline { recorder, server, .. } = &self.pipeline;
             let scene = Scene::of(recorder, server, asked, Some(session.digest.clone()));
@@ -326,7 +333,7 @@ impl Exchange<'_> {
             }
             response
                 .headers_mut()
-                .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let (parts, ()) = response.into_parts();
             return self
                 .answer_whole(parts, Bytes::copy_from_slice(first.trim_ascii()), client)

@@ -7,6 +7,7 @@ mod pump;
 
 use self::pump::Pumped;
 use crate::asked::Origin;
+use crate::bodies::answer_to;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::headers::{self, LAST_EVENT_ID, SESSION_ID};
@@ -245,10 +246,16 @@ impl Delegate {
     /// An answer in one piece.
     async fn whole(&self, body: Bytes, status: StatusCode, kind: &Kind) {
         let Kind::Asks { id, initializes } = kind else { return };
-        let is_message = mcp::parse(&body, &mcp::Limits::for_replies()).is_ok();
-        if is_message {
-            self.negotiate(&body, *initializes);
-            self.say(body).await;
+        // A batch was judged message by message; one message must be the answer.
+        let is_batch =
+            matches!(mcp::parse(&body, &mcp::Limits::for_replies()), Ok(Frame::Batch(_)));
+        let answer = match id {
+            Some(id) if !is_batch => answer_to(id, &body),
+            _ => Some(body).filter(|body| !body.is_empty()),
+        };
+        if let Some(answer) = answer {
+            self.negotiate(&answer, *initializes);
+            self.say(answer).await;
         } else if let Some(id) = id {
             let text = format!("server answered with HTTP status {}", status.as_u16());
             self.fail(id, &text).await;

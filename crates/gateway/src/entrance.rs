@@ -112,6 +112,9 @@ impl Door {
         if let Some(name) = claims::overrides(map) {
             return Err(Cause::Override(name.as_str()));
         }
+        if headers::drops_what_counts(map) {
+            return Err(Cause::Override(http::header::CONNECTION.as_str()));
+        }
         if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
             return Err(Cause::OutOfPlace("second session id in one"));
         }

@@ -34,6 +34,17 @@ const NEVER_UPSTREAM: [HeaderName; 10] = [
     header::EXPECT,
 ];
 
+/// Request headers that something is decided by, beside those of MCP.
+const NEVER_NOMINATED: [HeaderName; 7] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::ORIGIN,
+    LAST_EVENT_ID,
+];
+
 /// Headers of answers that a server says of its own host, and a client would take for ours: where else
 /// it can be reached, and what to keep for it. Cookies would never go back to it (see above).
 const NEVER_TO_CLIENT: [HeaderName; 5] = [
@@ -86,17 +97,19 @@ pub(crate) fn client_reply(headers: HeaderMap) -> HeaderMap {
 }
 
 fn without_hop_by_hop(mut headers: HeaderMap) -> HeaderMap {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .collect();
+    let nominated: Vec<HeaderName> = nominated(&headers).collect();
     for name in HOP_BY_HOP.iter().chain(&nominated) {
         headers.remove(name);
     }
     headers
+}
+
+/// The headers that the sender wants to end at this hop.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 /// Whether the request is for a host that we serve. The host is named by the authority of the request
@@ -159,6 +172,23 @@ pub(crate) fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
             !name.trim().eq_ignore_ascii_case("charset")
                 || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
         })
+}
+
+/// Whether an answer names itself a stream of events otherwise than [`media_type_is`] reads it: with
+/// another charset, or beside another type. Clients look less closely.
+pub(crate) fn is_odd_event_stream(headers: &HeaderMap) -> bool {
+    const NAME: &[u8] = b"event-stream";
+    let named = headers.get_all(header::CONTENT_TYPE).iter().any(|value| {
+        value.as_bytes().windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+    });
+    named && !media_type_is(headers, "text/event-stream")
+}
+
+/// Whether the request asks to remove a header at this hop that something was decided by: what stands
+/// behind us would see another request than the one that was judged (RFC 9110 section 7.6.1).
+pub(crate) fn drops_what_counts(headers: &HeaderMap) -> bool {
+    nominated(headers)
+        .any(|name| name.as_str().starts_with("mcp-") || NEVER_NOMINATED.contains(&name))
 }
 
 /// Whether a body is encoded in a way that we would have to undo to see what the upstream sees.

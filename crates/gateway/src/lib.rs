@@ -6,6 +6,7 @@ mod asked;
 mod backend;
 mod batch;
 mod beside;
+mod bodies;
 mod body;
 mod bounds;
 mod call;

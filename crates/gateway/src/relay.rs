@@ -3,6 +3,7 @@
 
 use crate::array;
 use crate::asked::Ending;
+use crate::bodies::may_explain_failure;
 use crate::client::{ClientEnd, ClientStream, Lost};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::failure::{Failure, unrecorded};
@@ -42,6 +43,11 @@ impl Exchange<'_> {
         if parts.status.is_redirection() && parts.headers.contains_key(header::LOCATION) {
             // A client would follow it past the gateway.
             let error = "server redirects elsewhere: put its new address into the configuration";
+            return self.fail(client, &Failure::new(Status::MalformedReply, error)).await;
+        }
+        if headers::is_odd_event_stream(&parts.headers) {
+            // Clients would read it as one all the same, and nothing in it would be judged.
+            let error = "server sent events in an encoding or under a name that are not theirs";
             return self.fail(client, &Failure::new(Status::MalformedReply, error)).await;
         }
         if headers::media_type_is(&parts.headers, "text/event-stream") {
@@ -118,8 +124,13 @@ impl Exchange<'_> {
             return self.fail(client, &failure).await;
         }
         let mut bytes = bytes;
-        if self.call.id.is_none() && parts.status.is_success() && is_frame(&bytes) {
-            // Nobody waits for it, and it would reach the client unjudged.
+        // What nobody waits for would reach the client unjudged.
+        let may_pass = if parts.status.is_success() {
+            self.call.id.is_some() || bytes.is_empty()
+        } else {
+            may_explain_failure(&bytes, self.call.id.as_ref())
+        };
+        if !may_pass {
             self.withhold(Withholding::OutOfPlace, &bytes);
             bytes = Bytes::new();
         }
@@ -358,6 +369,10 @@ impl Exchange<'_> {
         }
         let session =
             opened.map_err(|_| Failure::new(Status::Unknown, "no more sessions can be kept"))?;
+        if let (Some(before), Some(id)) = (&self.session, &self.call.id) {
+            // The call was asked in another session, where its id would stay taken.
+            before.end_call(id, asked);
+        }
         let digest = session.digest.clone();
         self.headers.insert(headers::SESSION_ID, id.clone());
         self.session = Some(session);
@@ -414,10 +429,6 @@ async fn elapsed(time: Option<Duration>) {
     }
 }
 
-/// Whether these bytes are a message, or several.
-pub(crate) fn is_frame(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && mcp::parse(bytes, &mcp::Limits::for_replies()).is_ok()
-}
 /// The error in the place of a list that clients may read otherwise than we do.
 pub(crate) fn unreadable(id: Option<&mcp::RequestId>, call: event::CallId) -> Bytes {
     let (code, _, reason) = Failure::new(Status::MalformedReply, UNREADABLE).terms();

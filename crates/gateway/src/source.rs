@@ -3,7 +3,6 @@
 
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::lines::Lines;
-use crate::upstream::splice;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use mcp::sse::{SseContent, SseParser};
@@ -121,29 +120,69 @@ pub(crate) fn sse_event(message: &[u8]) -> Bytes {
 }
 
 /// The event `bytes`, which carries `message`, with another message in it. Its other fields stay as
-/// they are; where the message stands in one piece, so does every other byte.
+/// they are; where the message stands on one `data` line, so does every other byte.
 pub(crate) fn with_message(bytes: &Bytes, message: &Bytes, other: &Bytes) -> Bytes {
-    if let Some(replaced) = splice::replace_part(bytes, message, other) {
+    if let Some(replaced) = in_its_place(bytes, message, other) {
         return replaced;
     }
-    let lines = |bytes: &'_ [u8]| -> Vec<Vec<u8>> {
-        let lines = bytes.split(|b| matches!(b, b'\n' | b'\r')).filter(|line| !line.is_empty());
-        lines.map(<[u8]>::to_vec).collect()
-    };
-    let is_data = |line: &[u8]| line == b"data" || line.starts_with(b"data:");
     let mut out = BytesMut::with_capacity(bytes.len() + other.len());
-    for line in lines(bytes).iter().filter(|line| !is_data(line)) {
-        out.extend_from_slice(line);
-        out.extend_from_slice(b"\n");
+    for (at, line) in lines(bytes).enumerate() {
+        // A mark counts only at the start of a stream, where this event may not have been: a line
+        // with one is kept only where it was first.
+        let plain = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        if !is_data(plain) && (at == 0 || plain.len() == line.len()) {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\n");
+        }
     }
     for line in lines(other) {
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(&line);
+        out.extend_from_slice(line);
         out.extend_from_slice(b"\n");
     }
     out.extend_from_slice(b"\n");
     out.freeze()
 }
+
+/// With another message on the one `data` line whose value is `message`. None where there is no such
+/// line: the message is of several, or was decoded to something else than it stands there. The same
+/// bytes in a comment, or in a field that clients ignore, are not the message.
+fn in_its_place(bytes: &Bytes, message: &[u8], other: &[u8]) -> Option<Bytes> {
+    if [message, other].iter().any(|text| text.iter().any(|b| is_line_end(*b))) {
+        return None;
+    }
+    let mut at = 0;
+    let mut found = None;
+    for line in bytes.split(|b| is_line_end(*b)) {
+        let plain = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        if is_data(plain) {
+            let value = plain.strip_prefix(b"data:").unwrap_or_default();
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            if value != message || found.is_some() {
+                return None;
+            }
+            found = Some(at + line.len() - value.len());
+        }
+        at += line.len() + 1;
+    }
+    let start = found?;
+    let (before, after) = (bytes.get(..start)?, bytes.get(start + message.len()..)?);
+    Some([before, other, after].concat().into())
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|b| is_line_end(*b)).filter(|line| !line.is_empty())
+}
+
+fn is_data(line: &[u8]) -> bool {
+    line == b"data" || line.starts_with(b"data:")
+}
+
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +205,53 @@ mod tests {
             let other = if message.contains(&b'\n') { &other } else { &one_line };
             assert_eq!(with_message(&event, &message, other), wanted);
         }
+    }
+
+    #[test]
+    fn the_same_bytes_elsewhere_in_an_event_are_not_the_message() {
+        let mark = "\u{feff}";
+        let table: [(String, &str, String); 7] = [
+            (
+                ": {\"a\":[\n1]}\ndata: {\"a\":[\ndata: 1]}\n\n".to_owned(),
+                "{\"a\":[\n1]}",
+                ": {\"a\":[\n1]}\ndata: {}\n\n".to_owned(),
+            ),
+            (
+                ": {\"a\":1}\ndata: {\"a\":1}\n\n".to_owned(),
+                "{\"a\":1}",
+                ": {\"a\":1}\ndata: {}\n\n".to_owned(),
+            ),
+            (format!("{mark}data:{{\"a\":1}}\r\r"), "{\"a\":1}", format!("{mark}data:{{}}\r\r")),
+            (
+                format!("{mark}data: {{\"a\":\ndata: 1}}\n\n"),
+                "{\"a\":\n1}",
+                "data: {}\n\n".to_owned(),
+            ),
+            // Ignored fields, of which the next would become the first line.
+            (
+                format!("data: {{\"a\":\n{mark}data: 2\n{mark}id: 7\ndata: 1}}\n\n"),
+                "{\"a\":\n1}",
+                "data: {}\n\n".to_owned(),
+            ),
+            (
+                format!("{mark}id: 7\ndata: {{\"a\":\ndata: 1}}\n\n"),
+                "{\"a\":\n1}",
+                format!("{mark}id: 7\ndata: {{}}\n\n"),
+            ),
+            ("data: 1\ndata\n\n".to_owned(), "1\n", "data: {}\n\n".to_owned()),
+        ];
+        let other = Bytes::from_static(b"{}");
+        for (event, message, wanted) in table {
+            let (event, message) = (Bytes::from(event), Bytes::from(message));
+            assert_eq!(with_message(&event, &message, &other), wanted);
+        }
+        // Not UTF-8: the message is what it was decoded to, which a comment can hold as it is.
+        let mut event = b": {\"a\":\"\xef\xbf\xbd\"}\ndata: {\"a\":\"\xff\"}\n\n".to_vec();
+        let message = Bytes::from("{\"a\":\"\u{fffd}\"}");
+        let replaced = with_message(&Bytes::from(event.clone()), &message, &other);
+        event.truncate(event.len() - b"data: {\"a\":\"\xff\"}\n\n".len());
+        event.extend_from_slice(b"data: {}\n\n");
+        assert_eq!(replaced, event);
     }
 
     #[test]

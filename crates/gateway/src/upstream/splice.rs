@@ -43,16 +43,6 @@ pub(crate) fn add_meta(message: &Bytes, key: &str, value: &str) -> Bytes {
     changed.map_or_else(|_| message.clone(), Bytes::from)
 }
 
-/// `bytes` with the one place where `part` stands replaced; `None` when there is none, or more than one.
-pub(crate) fn replace_part(bytes: &Bytes, part: &[u8], with: &[u8]) -> Option<Bytes> {
-    let at = memchr::memmem::find(bytes, part)?;
-    let after = bytes.get(at + part.len()..)?;
-    if memchr::memmem::find(after, part).is_some() {
-        return None;
-    }
-    Some([bytes.get(..at)?, with, after].concat().into())
-}
-
 /// The JSON text of the value at `path`.
 pub(crate) fn value_at(message: &[u8], path: &[&str]) -> Option<String> {
     let found = edit::find(message, &steps(path)).ok()?;
@@ -65,7 +55,7 @@ fn steps<'p>(path: &[&'p str]) -> Vec<Step<'p>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ID, REQUEST_TOKEN, add_meta, replace, replace_part, value_at};
+    use super::{ID, REQUEST_TOKEN, add_meta, replace, value_at};
     use bytes::Bytes;
 
     #[test]
@@ -100,14 +90,6 @@ mod tests {
             let message = Bytes::from_static(message.as_bytes());
             assert_eq!(add_meta(&message, "k", "7"), wanted.as_bytes());
         }
-    }
-
-    #[test]
-    fn a_part_is_replaced_only_where_it_is_plain_which() {
-        let bytes = Bytes::from_static(b"data: abc\n\n");
-        assert_eq!(replace_part(&bytes, b"abc", b"x").unwrap(), b"data: x\n\n".as_slice());
-        assert_eq!(replace_part(&bytes, b"abd", b"x"), None);
-        assert_eq!(replace_part(&bytes, b"a", b"x"), None);
     }
 
     #[test]

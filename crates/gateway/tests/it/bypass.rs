@@ -147,6 +147,10 @@ async fn a_request_is_not_taken_for_another_one() {
         ("x-method-override", "PUT"),
         ("x-original-url", "/admin"),
         ("x-rewrite-url", "/admin"),
+        // Headers that would end here, after they were checked.
+        ("connection", "Mcp-Method, mcp-name"),
+        ("connection", "keep-alive,mcp-session-id"),
+        ("connection", "content-type"),
     ];
     for (name, value) in headers {
         let reply = rig.send(modern_call("1", "echo").header(name, value)).await;
@@ -168,8 +172,8 @@ async fn a_request_is_not_taken_for_another_one() {
     assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
     let trail = rig.stop().await;
     let reasons: Vec<_> = trail.refusals().into_iter().map(trail::reason).collect();
-    assert_eq!(reasons[..5], ["http.override"; 5]);
-    assert_eq!(reasons[5..], ["http.host", "http.origin", "http.origin", "http.origin"]);
+    assert_eq!(reasons[..8], ["http.override"; 8]);
+    assert_eq!(reasons[8..], ["http.host", "http.origin", "http.origin", "http.origin"]);
     assert!(upstream.seen().is_empty());
 }
 

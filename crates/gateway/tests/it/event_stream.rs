@@ -6,7 +6,7 @@ use crate::messages::{
 };
 use crate::rig::{Plan, Rig};
 use crate::trail;
-use crate::upstream::{Upstream, Waiting, empty, json};
+use crate::upstream::{Upstream, Waiting, empty, json, typed};
 use event::{Kind, Status, Transport};
 use http::Method;
 use std::time::Duration;
@@ -226,6 +226,30 @@ async fn both_sides_of_the_oldest_revision_understand_each_other() {
     assert_eq!(trail.call("roots/list").status(), Status::Ok);
     assert_eq!(trail.call("http/delete").status(), Status::Accepted);
     assert_eq!(trail.refusals().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_answers_nothing_but_what_was_asked() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let mut client = Client::connect(&rig, "/sse").await;
+    client.open(&rig).await;
+    waiting.next().await.answer(empty(405));
+    for (body, expected) in [
+        (result("7"), 50_201),
+        (r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage"}"#.to_owned(), 50_201),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no"}}"#.to_owned(),
+            -32_000,
+        ),
+    ] {
+        assert_eq!(client.say(&rig, &call_body("1", "echo")).await, 202);
+        waiting.next().await.answer(typed(400, "application/json", body));
+        let told: serde_json::Value = serde_json::from_str(&client.hear().await).unwrap();
+        assert_eq!((code(&told), &told["id"]), (expected, &1.into()));
+    }
+    drop(client);
+    waiting.next().await.answer(empty(200));
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Sessions of the older revisions: they belong to whoever opened them, and end when they are closed.
 
 use crate::client::Ask;
-use crate::messages::{code, initialize, legacy, legacy_call, modern_call, reason, result};
+use crate::messages::{
+    INITIALIZE, code, initialize, legacy, legacy_call, modern_call, reason, result,
+};
 use crate::rig::{Plan, Rig};
 use crate::trail;
 use crate::upstream::{Upstream, Waiting, empty, json};
@@ -169,6 +171,20 @@ async fn two_session_ids_in_one_request_are_refused() {
     let trail = rig.stop().await;
     assert_eq!(trail::reason(trail.refusal()), "malformed.out-of-place");
     assert_eq!(upstream.seen().len(), 2);
+}
+
+/// A session that is opened from within another leaves nothing behind in that one.
+#[tokio::test]
+async fn an_opening_takes_no_id_of_the_session_it_came_in() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let session = rig.session().await;
+    let opened = rig.send(legacy(&session, INITIALIZE)).await;
+    assert_eq!((opened.status, opened.session().as_str()), (200, "session-2"));
+    let same = legacy_call(&session, "0", "echo").token(&rig.token("alice"));
+    let sent = tokio::spawn(same.send(rig.address));
+    waiting.next().await.answer(json(result("0")));
+    assert_eq!(sent.await.unwrap().status, 200);
+    rig.stop().await;
 }
 
 #[tokio::test]
