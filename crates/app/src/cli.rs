@@ -112,14 +112,15 @@ local server.";
 /// Arguments of `wrap`.
 #[derive(Debug, Args)]
 pub(crate) struct Wrap {
-    /// Name of the server in the trail and in policies.
+    /// Name of the server in the trail and in policies. With --config, that of the file counts.
     #[arg(long, value_name = "NAME", default_value = "local")]
     pub(crate) name: String,
     /// Directory for key, log and policy; made on first use. Default: `countersign/NAME` in the
     /// user's data directory.
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     pub(crate) data: Option<PathBuf>,
-    /// Take log, policy and limits from a configuration file instead.
+    /// Take log, policy, inventory, limits, `gateway.answers` and the name of the server from a
+    /// configuration file instead.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Stand in front of a Streamable HTTP server instead of a local one.

@@ -2,6 +2,7 @@
 //! on record too.
 
 use crate::call::Call;
+use crate::handles::Named;
 use crate::listed::ListAsked;
 use crate::observer::Watched;
 use crate::pipeline::{Received, chain_of, length};
@@ -35,6 +36,8 @@ pub(crate) struct Asked {
     pub(crate) owner: Owner,
     /// Method and names: what a `requestState` in the answer may be used with.
     pub(crate) on: (String, Vec<String>),
+    /// The handles that it names.
+    pub(crate) named: Vec<Named>,
     pub(crate) origin: Origin,
     pub(crate) request_bytes: u64,
     pub(crate) permit: Permit,
@@ -112,6 +115,7 @@ impl Asked {
             call: received.call,
             chain: chain_of(received, Some(call)),
             on: (call.resource.method.clone(), call.resource.names.clone()),
+            named: call.handles.clone(),
             owner: Owner::of(actor),
             origin: received.origin.clone(),
             request_bytes: length(&received.raw),

@@ -142,21 +142,25 @@ impl Delegate {
         response
     }
 
-    /// As it was sent by the client, with the headers of this client's session.
-    pub(crate) fn inbound(&self, caller: Caller, mut headers: HeaderMap, body: Bytes) -> Inbound {
+    /// As it was sent by the client from `origin`, with the headers of this client's session.
+    pub(crate) fn inbound(
+        &self,
+        (caller, origin): (Caller, Origin),
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Inbound {
         headers.remove(SESSION_ID);
         headers.remove(LAST_EVENT_ID);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = HeaderValue::from_static("application/json, text/event-stream");
         headers.insert(header::ACCEPT, accept);
         self.in_session(&mut headers);
-        let (origin, chain) = (self.origin.clone(), Chain::default());
-        Inbound { method: Method::POST, headers, body, caller, origin, chain }
+        Inbound { method: Method::POST, headers, body, caller, origin, chain: Chain::default() }
     }
 
     /// A message of the caller that this client was made for.
     pub(crate) fn own_inbound(&self, headers: HeaderMap, body: Bytes) -> Inbound {
-        self.inbound(self.caller.clone(), headers, body)
+        self.inbound((self.caller.clone(), self.origin.clone()), headers, body)
     }
 
     /// Tells the client something of the gateway's own.

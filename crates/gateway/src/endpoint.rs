@@ -2,9 +2,10 @@
 //! transports need of either; it checks nothing itself.
 
 use crate::array;
-use crate::asked::Origin;
+use crate::asked::{Asked, Ending, Origin};
 use crate::backend::{Backend, stopping};
 use crate::body::ReplyBody;
+use crate::call::Call;
 use crate::client::ClientEnd;
 use crate::config::Limits;
 use crate::event_stream::Streams;
@@ -13,7 +14,7 @@ use crate::inbound::Inbound;
 use crate::pipeline::Received;
 use crate::refusal::Refusal;
 use audit::Recorder;
-use event::Actor;
+use event::{Actor, Status};
 use http::{Method, Response};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -64,6 +65,30 @@ impl Endpoint {
         match self {
             Self::One(backend) => backend.pipeline.identify(received, None).await,
             Self::All(federation) => federation.identify(received).await,
+        }
+    }
+
+    /// Everything that must be true before a stream of events is opened to one server, as for a stream in a
+    /// session. What is opened to all of them touches none until the client asks for something; that
+    /// is a call of its own then.
+    pub(crate) async fn admit_stream(
+        &self,
+        received: &Received,
+    ) -> Result<Option<Arc<Asked>>, Refusal> {
+        match self {
+            Self::One(backend) => {
+                let call = Call::http("http/get", &backend.pipeline.server);
+                let (asked, _no_session) = backend.pipeline.admit_http(received, &call).await?;
+                Ok(Some(asked))
+            }
+            Self::All(_) => Ok(None),
+        }
+    }
+
+    /// Puts the end of such a stream on record.
+    pub(crate) async fn end_stream(&self, asked: &Asked) {
+        if let (Self::One(backend), true) = (self, asked.end()) {
+            backend.pipeline.ended(asked, &Ending::new(Status::Ok)).await;
         }
     }
 

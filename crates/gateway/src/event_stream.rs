@@ -11,11 +11,11 @@ use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipeline::{Caller, Received, known};
 use crate::refusal::{Cause, Refusal};
-use crate::relay::event_stream_head;
+use crate::relay::{elapsed, event_stream_head};
 use crate::session::{NoSession, Owner, handle_digest};
 use crate::source::sse_event;
 use bytes::Bytes;
-use event::{Actor, Transport};
+use event::{Actor, Time, Transport};
 use http::{Response, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,8 @@ struct Open {
     delegate: Arc<Delegate>,
     /// Calls in progress.
     slots: Arc<Semaphore>,
+    /// What it was opened with does not count any more, or the gateway stops.
+    ended: CancellationToken,
 }
 
 impl Streams {
@@ -44,6 +46,14 @@ impl Streams {
             return Err(NoSession::OfAnother);
         }
         Ok(Arc::clone(open))
+    }
+
+    /// Ends all of them: who they were opened for was found out in a way that does not count any more.
+    /// Their clients come back and are identified anew.
+    pub(crate) fn end_all(&self) {
+        for open in self.lock().values() {
+            open.ended.cancel();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Open>>> {
@@ -63,20 +73,37 @@ impl Endpoint {
             let cause = Cause::Overloaded("no random numbers for a session id");
             return client.answer(self.refused(cause, &received, Some(&actor)).await);
         };
+        // Who it was opened for is settled: it is not asked again at the same moment.
+        let received = Received { caller: Caller::Known(actor.clone()), ..received };
+        let asked = match self.admit_stream(&received).await {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                self.refuse(&refusal, &received.origin).await;
+                return client.answer(refusal.response());
+            }
+        };
+        let expires = expiry(&actor, self.recorder().clock().now());
         let (owner, caller) = (Owner::of(&actor), Caller::Known(actor));
         let (delegate, queue) = Delegate::new(self.clone(), caller, received.origin);
         let slots = Arc::new(Semaphore::new(self.limits().session_calls_max));
-        let open = Open { owner, delegate: Arc::clone(&delegate), slots };
+        let ended = self.soft().child_token();
+        let open = Open { owner, delegate: Arc::clone(&delegate), slots, ended: ended.clone() };
         let digest = handle_digest(id.as_bytes());
         self.streams().lock().insert(digest.clone(), Arc::new(open));
         if let Ok(stream) = client.stream(event_stream_head()) {
             let id = id.to_str().unwrap_or_default();
             let first = format!("event: endpoint\ndata: {path}?sessionId={id}\n\n");
             let patience = self.limits().write_timeout;
-            speak(stream, first.into(), queue, (self.soft(), patience)).await;
+            tokio::select! {
+                () = elapsed(expires) => {}
+                () = speak(stream, first.into(), queue, (&ended, patience)) => {}
+            }
         }
         self.streams().lock().remove(&digest);
         delegate.close().await;
+        if let Some(asked) = asked {
+            self.end_stream(&asked).await;
+        }
     }
 
     /// Takes a message for the session of a stream, where its answer will come.
@@ -100,7 +127,8 @@ impl Endpoint {
         };
         let kind = Kind::of(&body, &self.limits().messages);
         let delegate = &open.delegate;
-        let inbound = delegate.inbound(caller, headers, body);
+        let sender = (caller, received.origin.clone());
+        let inbound = delegate.inbound(sender, headers, body);
         client.answer(match kind {
             Kind::Malformed => self.ask(inbound).await,
             Kind::Tells { .. } => {
@@ -151,6 +179,13 @@ impl Endpoint {
         self.refuse(&refusal, &received.origin).await;
         refusal.response()
     }
+}
+
+/// How long what an actor showed still counts; `None` for ever.
+fn expiry(actor: &Actor, now: Time) -> Option<Duration> {
+    let soonest = actor.chain.iter().filter_map(|hop| hop.evidence.exp).min()?;
+    let left = soonest.unix_us().saturating_sub(now.unix_us());
+    Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
 }
 
 /// Writes what the client is to hear until it goes away, takes nothing for longer than `patience`, or the

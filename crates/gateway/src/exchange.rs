@@ -244,8 +244,12 @@ impl Exchange<'_> {
             // Stateless revisions have no requests from servers (2026-07-28, multi round-trip).
             return self.withhold(Withholding::OutsideSession, raw);
         };
+        if self.withheld.is_refused_often() {
+            return self.withhold(Withholding::RefusedOften, raw);
+        }
         let question = self.pipeline.question(message, length(raw), &origin, &session).await;
         let Err(answer) = question else { return Pass::On };
+        self.withheld.note_refused();
         let sent = match self.upstream {
             Upstream::Http(http) => tokio::select! {
                 biased;

@@ -184,7 +184,9 @@ impl Handles {
         }
     }
 
-    /// Takes in the handles that an answer gives out; their digests, for the record.
+    /// Takes in the handles that an answer gives out; their digests, for the record. One that the call
+    /// named itself and that its caller was not known to have is not given out: whoever asks first for
+    /// what was forgotten would own it from then on.
     pub(crate) fn give(&self, asked: &Asked, result: &ResultView<'_>, now: Instant) -> Vec<String> {
         let mut given = Vec::new();
         if let Some(state) = &result.request_state {
@@ -199,6 +201,10 @@ impl Handles {
         let root = asked.chain.root.unwrap_or(asked.call);
         let mut state = self.lock();
         state.forget_old(now, self.bounds.age());
+        given.retain(|given| {
+            let is_named = asked.named.iter().any(|named| named.digest == given.digest);
+            !is_named || state.grants.contains_key(&(given.digest.clone(), asked.owner.clone()))
+        });
         for named in &given {
             let grant = Grant {
                 serial: 0,

@@ -34,6 +34,38 @@ const NEVER_UPSTREAM: [HeaderName; 10] = [
     header::EXPECT,
 ];
 
+/// Headers by which proxies tell those behind them who calls and from where. A client can write them
+/// just as well, and a server that believes them would believe whoever gets past the gateway: who calls
+/// is what the gateway found out, and it stands in the log.
+const CLAIMS: [&str; 8] = [
+    "cf-connecting-ip",
+    "client-cert",
+    "client-cert-chain",
+    "forwarded",
+    "true-client-ip",
+    "x-client-cert",
+    "x-client-ip",
+    "x-real-ip",
+];
+
+/// As [`CLAIMS`], by their beginnings.
+const CLAIMS_BEGIN: [&str; 14] = [
+    "cf-access-",
+    "remote-",
+    "tailscale-user-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-authentik-",
+    "x-forwarded-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "x-ms-client-principal",
+    "x-remote-",
+    "x-ssl-client-",
+    "x-webauth-",
+];
+
 /// Request headers that something is decided by, beside those of MCP.
 const NEVER_NOMINATED: [HeaderName; 7] = [
     header::ACCEPT,
@@ -46,8 +78,11 @@ const NEVER_NOMINATED: [HeaderName; 7] = [
 ];
 
 /// Headers of answers that a server says of its own host, and a client would take for ours: where else
-/// it can be reached, and what to keep for it. Cookies would never go back to it (see above).
-const NEVER_TO_CLIENT: [HeaderName; 5] = [
+/// it can be reached, what to keep for it, and where to be authorized. Cookies and tokens would never go
+/// back to it (see above); a challenge would lead a client to whatever issuer the server names.
+const NEVER_TO_CLIENT: [HeaderName; 7] = [
+    HeaderName::from_static("authentication-info"),
+    header::WWW_AUTHENTICATE,
     header::ALT_SVC,
     header::SET_COOKIE,
     header::STRICT_TRANSPORT_SECURITY,
@@ -67,6 +102,10 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 pub(crate) fn upstream_request(headers: HeaderMap, session: bool) -> HeaderMap {
     let mut out = without_hop_by_hop(headers);
     for name in &NEVER_UPSTREAM {
+        out.remove(name);
+    }
+    let claims: Vec<HeaderName> = out.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
         out.remove(name);
     }
     if !session {
@@ -94,6 +133,11 @@ pub(crate) fn client_reply(headers: HeaderMap) -> HeaderMap {
         out.remove(name);
     }
     out
+}
+
+fn is_claim(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    CLAIMS.contains(&name) || CLAIMS_BEGIN.iter().any(|begin| name.starts_with(begin))
 }
 
 fn without_hop_by_hop(mut headers: HeaderMap) -> HeaderMap {
@@ -234,6 +278,13 @@ mod tests {
                 ("dpop", "canary"),
                 ("txn-token", "canary"),
                 ("proxy-authorization", "canary"),
+                ("forwarded", "canary"),
+                ("x-forwarded-user", "canary"),
+                ("x-forwarded-for", "canary"),
+                ("x-real-ip", "canary"),
+                ("x-amzn-oidc-identity", "canary"),
+                ("x-auth-request-email", "canary"),
+                ("remote-user", "canary"),
                 ("connection", "keep-alive, X-Secret"),
                 ("x-secret", "canary"),
                 ("host", "gateway"),
@@ -254,11 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn replies_keep_everything_but_hop_headers() {
+    fn replies_keep_what_is_not_said_of_the_hop_or_the_host() {
         let out = client_reply(headers(&[
             ("connection", "close"),
             ("content-length", "3"),
             ("www-authenticate", "Bearer"),
+            ("x-kept", "1"),
             ("mcp-session-id", "s"),
         ]));
         assert_eq!(out.len(), 2);

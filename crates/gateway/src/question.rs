@@ -86,6 +86,7 @@ impl Pipeline {
                 call: known.call,
                 chain: known.chain,
                 on: (call.resource.method.clone(), call.resource.names.clone()),
+                named: Vec::new(),
                 owner: session.owner.clone(),
                 origin: origin.clone(),
                 request_bytes: bytes,

@@ -11,7 +11,7 @@ use crate::headers;
 use crate::listed::Shown;
 use crate::pipeline::length;
 use crate::refusal::{Detail, error_message};
-use crate::source::{Broken, Item, Source, sse_event, with_message};
+use crate::source::{Broken, Item, Source, plain_event, sse_event, with_message};
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::splice;
 use crate::withheld::Withholding;
@@ -297,11 +297,15 @@ impl Exchange<'_> {
         if let Some(message) = &item.message {
             match self.judge(message).await {
                 Ok(Pass::On) => {}
-                Ok(Pass::Instead(other)) => item.bytes = with_message(&item.bytes, message, &other),
+                Ok(Pass::Instead(other)) => {
+                    item.bytes = with_message(&item.bytes, message, &other);
+                    item.message = Some(other);
+                }
                 Ok(Pass::Withhold) => return None,
                 Err(_already_logged) => return Some(End::Unrecordable),
             }
         }
+        item.bytes = plain_event(item.bytes, item.message.as_ref());
         if late {
             item.bytes = after_the_start(item.bytes);
         }
@@ -422,7 +426,7 @@ impl From<Lost> for End {
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// Returns after this time; never when there is none.
-async fn elapsed(time: Option<Duration>) {
+pub(crate) async fn elapsed(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,

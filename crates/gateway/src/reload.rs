@@ -226,7 +226,10 @@ impl Gateway {
             pipeline.sessions.rebound(limits.sessions_max, limits.session_idle);
             pipeline.handles.rebound(limits.handles_max, limits.handle_age);
         }
-        self.door.store(Arc::new(Door::new(changeable)));
+        let door = self.door.swap(Arc::new(Door::new(changeable)));
+        if !Arc::ptr_eq(&door.identity, &changeable.identity) {
+            before.end_event_streams();
+        }
         let path = self.listener.path.clone();
         let table = Arc::new(Table::new(backends, path, &self.maker.observer, Some(&before)));
         self.table.store(Arc::clone(&table));

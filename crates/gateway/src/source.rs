@@ -3,6 +3,7 @@
 
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::lines::Lines;
+use crate::upstream::one_line::one_line;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use mcp::sse::{SseContent, SseParser};
@@ -21,8 +22,7 @@ pub(crate) enum Source {
 pub(crate) struct Events {
     body: ServerBody,
     parser: SseParser,
-    /// Set when the body has ended and `rest` is still to be passed on.
-    rest: Option<Bytes>,
+    /// Set when the body has ended.
     ended: bool,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Broken {
 impl Source {
     pub(crate) fn events(body: ServerBody, event_bytes_max: usize) -> Self {
         let parser = SseParser::new(event_bytes_max);
-        Self::Events(Box::new(Events { body, parser, rest: None, ended: false }))
+        Self::Events(Box::new(Events { body, parser, ended: false }))
     }
 
     /// The next piece; `None` at an orderly end. Safe to drop while it waits: nothing is lost.
@@ -78,8 +78,9 @@ impl Events {
                 return Ok(Some(Item { bytes: Bytes::from(frame.raw), message, resumable }));
             }
             if self.ended {
-                let rest = self.rest.take();
-                return Ok(rest.map(|bytes| Item { bytes, message: None, resumable: false }));
+                // What is left after the last blank line is no event (WHATWG HTML 9.2.6). It ends
+                // here, since some clients take it for one nevertheless.
+                return Ok(None);
             }
             match self.body.frame().await {
                 Some(Ok(frame)) => {
@@ -90,27 +91,20 @@ impl Events {
                 Some(Err(error)) => {
                     return Err(Broken::Connection(crate::upstream::http::root(&error)));
                 }
-                None => self.end(),
+                None => self.ended = true,
             }
         }
-    }
-
-    /// What is left after the last blank line is no event; clients discard it (WHATWG HTML 9.2.6), so
-    /// it can be passed on unread.
-    fn end(&mut self) {
-        self.ended = true;
-        let parser = std::mem::replace(&mut self.parser, SseParser::new(0));
-        let rest = parser.finish();
-        self.rest = (!rest.is_empty()).then(|| Bytes::from(rest));
     }
 }
 
 /// One message as a server-sent event. A message has no raw line breaks within strings (RFC 8259
 /// section 7), so that splitting `data` at them changes nothing but white space.
 pub(crate) fn sse_event(message: &[u8]) -> Bytes {
+    let escaped = (!is_plain(message)).then(|| one_line(Bytes::copy_from_slice(message)));
+    let message = escaped.as_deref().unwrap_or(message);
     let mut out = BytesMut::with_capacity(message.len() + 24);
     out.extend_from_slice(b"event: message\n");
-    for line in message.split(|b| matches!(b, b'\n' | b'\r')).filter(|l| !l.is_empty()) {
+    for line in lines(message) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(line);
         out.extend_from_slice(b"\n");
@@ -122,26 +116,56 @@ pub(crate) fn sse_event(message: &[u8]) -> Bytes {
 /// The event `bytes`, which carries `message`, with another message in it. Its other fields stay as
 /// they are; where the message stands on one `data` line, so does every other byte.
 pub(crate) fn with_message(bytes: &Bytes, message: &Bytes, other: &Bytes) -> Bytes {
-    if let Some(replaced) = in_its_place(bytes, message, other) {
-        return replaced;
+    in_its_place(bytes, message, other).unwrap_or_else(|| rebuilt(bytes, other))
+}
+
+/// An event, or a comment between events, of which every reader finds the same lines. Some clients take
+/// more for the end of a line than the standard does (Python's `str.splitlines`), and would find events
+/// within a message or a comment that nothing judged. As it came where it is plain already; else with its
+/// message on one line, and without other lines that are not plain.
+pub(crate) fn plain_event(bytes: Bytes, message: Option<&Bytes>) -> Bytes {
+    if is_plain(&bytes) {
+        return bytes;
     }
-    let mut out = BytesMut::with_capacity(bytes.len() + other.len());
-    for (at, line) in lines(bytes).enumerate() {
+    rebuilt(&bytes, &message.cloned().map(one_line).unwrap_or_default())
+}
+
+/// The fields of an event but `data`, and then this message.
+fn rebuilt(event: &[u8], message: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(event.len() + message.len());
+    for (at, line) in lines(event).enumerate() {
         // A mark counts only at the start of a stream, where this event may not have been: a line
         // with one is kept only where it was first.
-        let plain = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
-        if !is_data(plain) && (at == 0 || plain.len() == line.len()) {
+        let unmarked = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        if !is_data(unmarked) && (at == 0 || unmarked.len() == line.len()) && is_plain(line) {
             out.extend_from_slice(line);
             out.extend_from_slice(b"\n");
         }
     }
-    for line in lines(other) {
+    for line in lines(message) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(line);
         out.extend_from_slice(b"\n");
     }
     out.extend_from_slice(b"\n");
     out.freeze()
+}
+
+/// Whether nobody takes anything for the end of a line but line feeds and carriage returns. The control
+/// characters stand in no message, since JSON has none.
+fn is_plain(bytes: &[u8]) -> bool {
+    let is_break = |at: usize| {
+        bytes.get(at..).is_some_and(|rest| {
+            matches!(
+                rest,
+                [0x0b | 0x0c | 0x1c..=0x1e, ..] | [0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..]
+            )
+        })
+    };
+    !bytes
+        .iter()
+        .enumerate()
+        .any(|(at, byte)| matches!(byte, 0x0b | 0x0c | 0x1c..=0x1e | 0xc2 | 0xe2) && is_break(at))
 }
 
 /// With another message on the one `data` line whose value is `message`. None where there is no such
@@ -186,7 +210,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
 mod tests {
-    use super::{sse_event, with_message};
+    use super::{plain_event, sse_event, with_message};
     use bytes::Bytes;
 
     #[test]
@@ -252,6 +276,33 @@ mod tests {
         event.truncate(event.len() - b"data: {\"a\":\"\xff\"}\n\n".len());
         event.extend_from_slice(b"data: {}\n\n");
         assert_eq!(replaced, event);
+    }
+
+    #[test]
+    fn no_reader_of_lines_finds_another_event_in_one() {
+        let hidden = "\u{2028}data: {}\u{2028}\u{2028}";
+        for (event, message, wanted) in [
+            ("id: 7\ndata: {\"a\":\"\u{e9}\"}\r\n\n".to_owned(), Some("{\"a\":\"\u{e9}\"}"), None),
+            (
+                format!("id: 7\ndata: {{\"a\":\"{hidden}\"}}\n\n"),
+                Some("{\"a\":\"\u{2028}data: {}\u{2028}\u{2028}\"}"),
+                Some("id: 7\ndata: {\"a\":\"\\u2028data: {}\\u2028\\u2028\"}\n\n"),
+            ),
+            (
+                format!(": {hidden}\nid: 7\ndata: [\ndata: ]\n\n"),
+                Some("[\n]"),
+                Some("id: 7\ndata: [ ]\n\n"),
+            ),
+            (format!(":{hidden}\n"), None, Some("\n")),
+            (":\u{b}data: {}\u{1c}\u{1e}\n".to_owned(), None, Some("\n")),
+            (format!("id: {hidden}\ndata: 1\n\n"), Some("1"), Some("data: 1\n\n")),
+        ] {
+            let message = message.map(|message| Bytes::from_static(message.as_bytes()));
+            let plain = plain_event(Bytes::from(event.clone()), message.as_ref());
+            assert_eq!(plain, wanted.unwrap_or(&event));
+        }
+        let message = "{\"a\":\n\"\u{85}\"}";
+        assert_eq!(sse_event(message.as_bytes()), "event: message\ndata: {\"a\": \"\\u0085\"}\n\n");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::endpoint::Endpoint;
+use crate::event_stream::Streams;
 use crate::federation::{Federation, Member};
 use crate::observer::Observer;
 use std::sync::Arc;
@@ -55,6 +56,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Ends every stream of HTTP+SSE: who they were opened for was found out in a way that does not count
+    /// any more.
+    pub(crate) fn end_event_streams(&self) {
+        let alone = self.backends.iter().map(|backend| &*backend.streams);
+        let together = self.federation.iter().map(|federation| federation.streams());
+        alone.chain(together).for_each(Streams::end_all);
+    }
+
     /// `before` is what this table takes the place of.
     pub(crate) fn new(
         backends: Vec<Arc<Backend>>,

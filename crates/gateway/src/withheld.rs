@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Records of single messages in one exchange; what comes beyond is counted and recorded as one.
 const SINGLE_MAX: u32 = 8;
 
+/// Requests of the server that are refused in one exchange, each on record and told; what comes beyond is
+/// withheld.
+const REFUSED_MAX: u32 = 32;
+
 /// Code in the record; nobody is told.
 const CODE: i64 = 40_020;
 
@@ -33,12 +37,16 @@ pub(crate) enum Withholding {
     OutOfPlace,
     /// Larger than messages of servers may be.
     TooLarge,
+    /// A request of the server after many of its requests were refused in the same exchange.
+    RefusedOften,
 }
 
 /// What was withheld in one exchange so far.
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
     single: u32,
+    /// Requests of the server that were refused.
+    refused: u32,
     more: u64,
     more_bytes: u64,
 }
@@ -79,6 +87,7 @@ impl Withholding {
             Self::AfterEnd => "server.after-end",
             Self::OutOfPlace => "server.out-of-place",
             Self::TooLarge => "server.too-large",
+            Self::RefusedOften => "server.refused-often",
         }
     }
 }
@@ -93,6 +102,16 @@ impl Withheld {
         }
         self.single += 1;
         scene.record(why.reason(), bytes, None);
+    }
+
+    /// Counts a request of the server that was refused.
+    pub(crate) fn note_refused(&mut self) {
+        self.refused = self.refused.saturating_add(1);
+    }
+
+    /// Whether so many were refused that no other is looked at.
+    pub(crate) fn is_refused_often(&self) -> bool {
+        REFUSED_MAX <= self.refused
     }
 
     /// Puts on record how many more there were.
@@ -119,6 +138,16 @@ impl Strays {
     pub(crate) fn withhold(&self, why: Withholding, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.lock().message(why, bytes, &self.scene());
+    }
+
+    /// As [`Withheld::note_refused`].
+    pub(crate) fn note_refused(&self) {
+        self.lock().note_refused();
+    }
+
+    /// As [`Withheld::is_refused_often`].
+    pub(crate) fn is_refused_often(&self) -> bool {
+        self.lock().is_refused_often()
     }
 
     /// Puts on record what was only counted, and begins anew: with each call that the program gets.

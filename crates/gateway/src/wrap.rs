@@ -3,6 +3,7 @@
 
 mod end;
 mod gather;
+mod question;
 pub(crate) mod remote;
 
 pub use self::end::WrapEnd;
@@ -18,7 +19,7 @@ use crate::definitions::Definitions;
 use crate::failure::Failure;
 use crate::handles::Handles;
 use crate::observer::Unobserved;
-use crate::pipeline::{Admitted, Caller, Pipeline, Received, known, length};
+use crate::pipeline::{Admitted, Caller, Pipeline, Received, known};
 use crate::proof::Cleared;
 use crate::quota::Quotas;
 use crate::refusal::{Cause, Refusal, broken_call};
@@ -364,14 +365,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
     async fn server_message(&self, message: &Message<'_>, raw: &Bytes) -> Option<Bytes> {
         let response = match message {
             Message::Response(response) => response,
-            Message::Request(_) => {
-                let bytes = length(raw);
-                match self.pipeline.question(message, bytes, &self.origin, &self.session).await {
-                    Ok(()) => return Some(raw.clone()),
-                    Err(answer) => self.answer_server(answer).await,
-                }
-                return None;
-            }
+            Message::Request(_) => return self.server_question(message, raw).await,
             Message::Notification(_) => {
                 if let Some(told) = Told::of(message, raw) {
                     let owner = Owner::of(&self.actor);
@@ -409,13 +403,6 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             && lock(&self.initialize).take_if(|initialize| initialize == id).is_some()
         {
             self.session.negotiated(name);
-        }
-    }
-
-    async fn answer_server(&self, answer: Bytes) {
-        // A program that is gone needs no answer.
-        if let Some(input) = self.input() {
-            input.send_own(answer).await.ok();
         }
     }
 

@@ -211,8 +211,8 @@ pub(crate) type Shared = Mutex<Option<Process>>;
 #[cfg(test)]
 mod tests {
     use super::{Input, InputError, Line, Process, read_line};
-    use crate::upstream::one_line::one_line;
     use crate::config::{Command, Stderr};
+    use crate::upstream::one_line::one_line;
     use bytes::Bytes;
     use std::time::Duration;
     use tokio::io::BufReader;

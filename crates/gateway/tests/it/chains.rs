@@ -113,6 +113,23 @@ async fn rounds_of_a_call_are_one_chain() {
     assert!(calls[1].end.unwrap().handles.is_empty());
 }
 
+/// Whose a task is that nobody remembers is not decided by who asks first.
+#[tokio::test]
+async fn asking_first_makes_nobody_an_owner() {
+    let (_upstream, rig) = rig_with(UnknownHandles::Pass).await;
+    let first = rig.send_as("bob", about("1", "tasks/get", TASK)).await.message().await;
+    assert!(first.get("result").is_some(), "{first}");
+    ok(&rig, about("2", "tasks/get", TASK)).await;
+    ok(&rig, modern_call("3", "long")).await;
+    ok(&rig, about("4", "tasks/get", TASK)).await;
+    refused(&rig, "bob", about("5", "tasks/get", TASK)).await;
+    let trail = rig.stop().await;
+    let calls = trail.calls("tasks/get");
+    let given: Vec<usize> = calls.iter().map(|call| call.end.unwrap().handles.len()).collect();
+    assert_eq!(given, vec![0, 0, 1]);
+    assert_eq!(reasons(&trail), ["handle.of-another"]);
+}
+
 #[tokio::test]
 async fn tasks_of_both_eras_are_chains_with_their_states() {
     let (_upstream, rig) = rig_with(UnknownHandles::Pass).await;

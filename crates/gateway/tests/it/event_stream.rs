@@ -4,10 +4,11 @@ use crate::client::{Ask, End, Reply};
 use crate::messages::{
     INITIALIZE, INITIALIZED, call_body, code, event, initialize, modern_call, reason, result,
 };
-use crate::rig::{Plan, Rig};
+use crate::rig::{POLICY, Plan, Rig};
 use crate::trail;
 use crate::upstream::{Upstream, Waiting, empty, json, typed};
 use event::{Kind, Status, Transport};
+use gateway::config::Quota;
 use http::Method;
 use std::time::Duration;
 
@@ -123,6 +124,46 @@ async fn a_stream_stays_open_while_the_configuration_changes() {
         assert_eq!(client.hear().await, result(&id));
     }
     rig.stop().await;
+}
+
+/// What an actor showed when it opened its stream counts as long as it would anywhere else.
+#[tokio::test]
+async fn a_stream_lasts_no_longer_than_what_it_rests_on() {
+    let (_upstream, _waiting, rig) = rig().await;
+    let now = rig.recorder.clock().now();
+    let brief = rig.issuer.token("alice", crate::rig::AUDIENCE, now, 1).unwrap();
+    let mut stream = at(Method::GET, "/sse", "").token(&brief).send(rig.address).await;
+    assert_eq!((stream.status, stream.rest().await), (200, End::Orderly));
+    let mut client = Client::connect(&rig, "/sse").await;
+    let mut next = rig.changeable.clone();
+    next.identity = rig.another_verifier();
+    rig.gateway.reload(&next).unwrap();
+    assert_eq!(client.stream.rest().await, End::Orderly);
+    let trail = rig.stop().await;
+    assert!(trail.calls("http/get").iter().all(|call| call.status() == Status::Ok));
+    assert_eq!(trail.calls("http/get").len(), 2);
+}
+
+/// Opening a stream is a call like any other: decided, on record, within what its actor may have.
+#[tokio::test]
+async fn a_stream_is_opened_by_leave() {
+    let (upstream, _waiting) = Upstream::with_sessions().await;
+    let quota = Quota { calls_max: Some(1), ..Quota::default() };
+    let policy = format!(
+        "{POLICY}\n@id(\"no-bob\")\nforbid (principal == Actor::\"ci/bob\", action == Action::\"http/get\", resource);"
+    );
+    let plan = Plan { policy, ..Plan::http(&upstream).limits(|limits| limits.actor = quota) };
+    let rig = plan.start().await;
+    let client = Client::connect(&rig, "/sse").await;
+    let again = rig.send(at(Method::GET, "/sse", "")).await;
+    assert_eq!((again.status, reason(&again.message().await)), (429, "limit.concurrency"));
+    let bob = rig.send_as("bob", at(Method::GET, "/sse", "")).await;
+    assert_eq!(reason(&bob.message().await), "policy.forbid");
+    drop(client);
+    let trail = rig.stop().await;
+    let opened = trail.call("http/get");
+    assert_eq!(opened.status(), Status::Ok);
+    assert_eq!(opened.asked.environment.transport, Some(Transport::HttpSse));
 }
 
 #[tokio::test]

@@ -194,6 +194,11 @@ impl Rig {
         ask.token(&self.token(subject)).send(self.address).await
     }
 
+    /// A verifier like the one in use, and not the same.
+    pub(crate) fn another_verifier(&self) -> Arc<Verifier> {
+        Arc::new(verifier(&self.issuer))
+    }
+
     /// Opens a session as `alice`.
     pub(crate) async fn session(&self) -> String {
         let reply = self.send(messages::initialize()).await;

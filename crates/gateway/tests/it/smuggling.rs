@@ -113,7 +113,7 @@ async fn failures_answer_no_other_call() {
 /// The answer that takes the place of one that cannot be read in one way only: a list with twin keys.
 #[tokio::test]
 async fn a_decoy_does_not_save_what_is_replaced() {
-    let before = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a","name":"canary"}"#;
+    let before = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a","NAME":"canary"}"#;
     let stream = format!(": {before}\n]}}}}\ndata: {before}\ndata: ]}}}}\n\n");
     let upstream = Upstream::start(move |_| {
         let stream = stream.clone();
@@ -159,4 +159,58 @@ async fn the_answer_to_an_answer_leads_nowhere() {
         assert_eq!(reply.rest().await, End::Orderly);
         rig.stop().await;
     }
+}
+
+/// What a server asks and may not ask is refused and on record, up to a bound.
+#[tokio::test]
+async fn refused_questions_do_not_fill_the_log() {
+    let (upstream, mut waiting) = Upstream::with_sessions().await;
+    let rig = Plan::http(&upstream).start().await;
+    let session = rig.session().await;
+    let call = legacy_call(&session, "1", "echo").token(&rig.token("alice"));
+    let sent = tokio::spawn(call.send(rig.address));
+    let stream = waiting.next().await.stream();
+    let mut reply = sent.await.unwrap();
+    for number in 0..32 {
+        stream.message(&EVIL.replace("\"q\"", &number.to_string())).await;
+        // The server is told of each.
+        waiting.next().await.answer(empty(202));
+    }
+    for number in 32..132 {
+        stream.message(&EVIL.replace("\"q\"", &number.to_string())).await;
+    }
+    stream.message(&result("1")).await;
+    drop(stream);
+    assert_eq!(reply.rest().await, End::Orderly);
+    assert!(!reply.text().contains("canary"));
+    let trail = rig.stop().await;
+    let reasons: Vec<&str> = trail.refusals().into_iter().map(trail::reason).collect();
+    let of = |reason: &str| reasons.iter().filter(|other| **other == reason).count();
+    let counts = ["policy.forbid", "server.refused-often", "server.more-withheld"].map(of);
+    assert_eq!((counts, reasons.len()), ([32, 8, 1], 41));
+}
+
+/// What comes after the last blank line is no event, but some clients take it for one at the end of the
+/// stream; and some end lines where others do not.
+#[tokio::test]
+async fn nothing_is_an_event_for_some_clients_only() {
+    let hidden = format!("\u{2028}data: {EVIL}\u{2028}\u{2028}");
+    let in_a_message =
+        result("1").replace("[]", &format!("[{}]", serde_json::Value::from(hidden.clone())));
+    let stream = format!(":{hidden}\ndata: {in_a_message}\n\ndata: {EVIL}\n");
+    let upstream = Upstream::start(move |_| {
+        let stream = stream.clone();
+        async move { Some(typed(200, "text/event-stream", stream)) }
+    })
+    .await;
+    let rig = Plan::http(&upstream).start().await;
+    let mut reply = rig.send(modern_call("1", "echo")).await;
+    assert_eq!(reply.rest().await, End::Orderly);
+    let text = reply.text();
+    let (told, none) =
+        text.trim_start().strip_prefix("data: ").unwrap().split_once("\n\n").unwrap();
+    assert!(none.is_empty() && !text.contains('\u{2028}'), "{text}");
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(told), read(&in_a_message));
+    rig.stop().await;
 }
