@@ -229,7 +229,7 @@ impl Plan {
 }
 
 /// A name as the configuration wants it: letters, digits, `-`, `_` and `.`.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     let fit = |c: char| match c {
         c if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') => c,
         _ => '-',

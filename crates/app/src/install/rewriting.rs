@@ -2,6 +2,7 @@
 //! must and nowhere else. Knows no file: values that must leave the text are named by their places.
 
 use crate::clients::{self, Entry, Local, Remote, Server, Transport};
+use crate::import::plain;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -65,7 +66,7 @@ pub(super) fn installed(text: &str, way: &Way<'_>) -> anyhow::Result<Outcome> {
             Server::Local(local) if ours(local).is_some() => {}
             Server::Local(local) => rewriting.local(&name, local),
             Server::Remote(remote) => match way.gateway {
-                Some(gateway) if remote.url.starts_with(gateway) => {}
+                Some(gateway) if is_behind(&remote.url, gateway) => {}
                 Some(gateway) => rewriting.lead(entry, remote, gateway),
                 None => rewriting.remote(entry, remote, namesakes),
             },
@@ -204,8 +205,15 @@ impl Rewriting<'_> {
     }
 }
 
+/// Whether an address is one of this gateway's.
+fn is_behind(url: &str, gateway: &str) -> bool {
+    let rest = url.strip_prefix(gateway.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Where a gateway has the server of this name, for a client that speaks this.
 pub(super) fn path_behind(name: &str, transport: Transport) -> String {
+    let name = plain(name);
     match transport {
         Transport::Http => format!("/s/{name}/mcp"),
         Transport::Sse | Transport::SseByAddress => format!("/s/{name}/sse"),

@@ -200,6 +200,17 @@ fn servers_start_through_wrap_with_their_own_words() {
 }
 
 #[test]
+fn addresses_behind_a_gateway_are_those_that_it_has() {
+    let gateway = Way { gateway: Some("http://127.0.0.1:8700"), ..WAY };
+    let before = r#"{"mcpServers": {"My Files": {"url": "http://127.0.0.1:87001/mcp"}}}"#;
+    let after = installed(before, &gateway).unwrap().text;
+    let led = r#"{"mcpServers": {"My Files": {"url": "http://127.0.0.1:8700/s/My-Files/mcp"}}}"#;
+    assert_eq!(after, led, "as `import` names it; and the port is another one");
+    assert_eq!(installed(&after, &gateway).unwrap().text, after);
+    assert_eq!(undone(&after, Some(before), &WAY, &nothing).unwrap().text, before);
+}
+
+#[test]
 fn addresses_lead_to_the_gateway_when_there_is_one() {
     let gateway = Way { gateway: Some("http://127.0.0.1:8700"), ..WAY };
     let before = sample("cursor");

@@ -12,6 +12,7 @@ use crate::headers;
 use crate::refusal::{Cause, json_response};
 use crate::session::Owner;
 use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{Method as HttpMethod, Response, StatusCode};
 use mcp::{RequestId, Revision};
 use serde_json::{Value, json};
@@ -26,8 +27,14 @@ impl Federation {
         whole: &Whole,
         id: &RequestId,
     ) -> Result<Response<ReplyBody>, Cause> {
+        if OPENING_BYTES_MAX < whole.body.len() {
+            return Err(Cause::TooLarge(OPENING_BYTES_MAX));
+        }
+        // Kept as long as the session: nobody needs the credentials then, who calls is known.
         let mut headers = whole.headers.clone();
-        headers.remove(headers::SESSION_ID);
+        for name in [headers::SESSION_ID, AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+            headers.remove(name);
+        }
         let opening = Opening { headers, body: whole.body.clone(), own: false };
         let places = 0..self.members.len();
         let parts = places.map(|place| (place, whole.opening(&opening)));
@@ -289,3 +296,6 @@ fn request_id(body: &[u8]) -> Option<RequestId> {
         _ => None,
     }
 }
+
+/// Bytes of an `initialize`, which is kept as long as its session.
+const OPENING_BYTES_MAX: usize = 64 << 10;
