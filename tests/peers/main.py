@@ -22,6 +22,7 @@ import compatibility
 import conformance
 import conformance_clients
 import demo
+import differential
 import federation
 import judge_receipts
 import judge_storage
@@ -41,7 +42,7 @@ from stage import Failed, NotRun, Stage
 Scenario = Callable[[Stage], Awaitable[None]]
 
 MODULES = [over_http, over_stdio, modern, lossless, transports, wrapped, federation, refusals]
-MODULES += [demo, conformance, conformance_clients, compatibility]
+MODULES += [differential, demo, conformance, conformance_clients, compatibility]
 MODULES += [judge_tiles, judge_witnesses, judge_receipts]
 MODULES += [judge_timestamps, judge_storage, judge_tokens]
 
