@@ -3,6 +3,7 @@
 
 mod event_decode;
 mod identity_bearer;
+mod inventory_state;
 mod json;
 mod mcp_header;
 mod mcp_listing;
@@ -10,22 +11,27 @@ mod mcp_parse;
 mod mcp_sse;
 mod note_formats;
 mod script;
+mod timestamp_response;
 mod tlog_checkpoint;
 mod tlog_open;
 mod tlog_sample;
 mod tlog_verify;
+mod verify_receipt;
 mod witness_request;
 
 pub use crate::event_decode::event_decode;
 pub use crate::identity_bearer::identity_bearer;
+pub use crate::inventory_state::inventory_state;
 pub use crate::mcp_header::mcp_header;
 pub use crate::mcp_listing::mcp_listing;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
 pub use crate::note_formats::note_formats;
+pub use crate::timestamp_response::timestamp_response;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
 pub use crate::tlog_open::tlog_open;
 pub use crate::tlog_verify::tlog_verify;
+pub use crate::verify_receipt::verify_receipt;
 pub use crate::witness_request::witness_request;
 
 /// A target: it panics when the input breaks one of its laws.
@@ -35,13 +41,16 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("event_decode", event_decode),
     ("identity_bearer", identity_bearer),
+    ("inventory_state", inventory_state),
     ("mcp_header", mcp_header),
     ("mcp_listing", mcp_listing),
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
     ("note_formats", note_formats),
+    ("timestamp_response", timestamp_response),
     ("tlog_checkpoint", tlog_checkpoint),
     ("tlog_open", tlog_open),
     ("tlog_verify", tlog_verify),
+    ("verify_receipt", verify_receipt),
     ("witness_request", witness_request),
 ];

@@ -60,13 +60,16 @@ macro_rules! replay {
 replay! {
     event_decode
     identity_bearer
+    inventory_state
     mcp_header
     mcp_listing
     mcp_parse
     mcp_sse
     note_formats
+    timestamp_response
     tlog_checkpoint
     tlog_open
     tlog_verify
+    verify_receipt
     witness_request
 }
