@@ -216,13 +216,14 @@ def judge(tally: Tally, records: Iterable[dict[str, Any]], name: str) -> None:
         if execution[0] == "tools/call" and not execution[1].startswith("read-")
     ]
     if tally.direct:
-        # A request that only its head made hostile is another one when the gateway sends it.
-        only_http = {str(case.number) for case in all_cases() if case.only_http}
+        # A request that only its head made hostile is another one when the gateway sends it, and so is a
+        # line in which a carriage return stood.
+        other = {str(case.number) for case in all_cases() if case.only_http or b"\r" in case.body}
         changed = Counter(tally.through) - Counter(tally.direct)
         problems += [
             f"executed through the gateway only: {execution}"
             for execution in changed
-            if not only_http.intersection(re.findall(r"\d+", execution[1]))
+            if not other.intersection(re.findall(r"\d+", execution[1]))
         ]
         bad = sum(1 for execution in tally.direct if not execution[1].startswith("read-"))
         check(bad >= EXPERIENCE_MIN, f"{tally.lane}: only {bad} forbidden executions directly")
@@ -387,7 +388,7 @@ async def differential_answers(stage: Stage) -> None:
 ACCEPTED_MIN = 20
 """Answers that a client must take through the gateway, or the cases are none."""
 
-EVIL_MIN = 20
+EVIL_MIN = 3
 """Forged answers that a client must take directly, or the cases are tame."""
 
 DIRECT_SECONDS = 1.0
