@@ -67,10 +67,15 @@ fn definitions(kind: ListKind, body: &[u8]) -> Vec<Definition> {
         let model = Json::parse(item.raw, usize::MAX).expect("an item is JSON");
         assert!(!model.has_twin_keys_anywhere(), "one form of what has several");
         let Some(text) = &definition.text else { continue };
-        let respelled = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{}":[ {text}]}}}}"#, kind.member());
+        let respelled =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{}":[ {text}]}}}}"#, kind.member());
         let again = Listing::read(respelled.as_bytes(), kind, &limits);
         let again = again.expect("canonical JSON is JSON").expect("still a list");
-        assert_eq!(of(&again.items[0]).digest, definition.digest, "another spelling, another digest");
+        assert_eq!(
+            of(&again.items[0]).digest,
+            definition.digest,
+            "another spelling, another digest"
+        );
     }
     all
 }
@@ -88,7 +93,10 @@ fn check_shown(before: Option<&Definition>, after: &Definition, bytes_max: usize
 
 fn too_large_or_nothing(definition: &Definition) -> String {
     let shown = differences(Some(definition), definition, usize::MAX);
-    assert!(shown.is_empty() || shown.starts_with("[too large"), "a difference of nothing: {shown}");
+    assert!(
+        shown.is_empty() || shown.starts_with("[too large"),
+        "a difference of nothing: {shown}"
+    );
     shown
 }
 

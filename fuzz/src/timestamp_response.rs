@@ -56,7 +56,8 @@ static ROOTS: LazyLock<Vec<Vec<u8>>> =
 
 /// What each good response says.
 static SAID: LazyLock<Vec<(&[u8], Timestamp)>> = LazyLock::new(|| {
-    let said = |good: &'static [u8]| (good, verify(good, IMPRINT, None, &ROOTS).expect("it is good"));
+    let said =
+        |good: &'static [u8]| (good, verify(good, IMPRINT, None, &ROOTS).expect("it is good"));
     GOOD.iter().map(|good| said(good)).collect()
 });
 
@@ -66,12 +67,16 @@ const PEM: &str = concat!(
     include_str!("../../crates/timestamp/tests/fixtures/p384-root.pem"),
 );
 
-/// With the chain of the authority inside, and without; with one signer of each kind.
+/// With the chain of the authority inside, and without; with one signer of each kind, and one made by hand.
 const GOOD: &[&[u8]] = &[
     include_bytes!("../../crates/timestamp/tests/fixtures/ecdsa.tsr"),
     include_bytes!("../../crates/timestamp/tests/fixtures/rsa.tsr"),
     include_bytes!("../../crates/timestamp/tests/fixtures/p384.tsr"),
+    include_bytes!("../../crates/timestamp/tests/fixtures/hand-written.tsr"),
 ];
 
 /// The SHA-256 hash of what they are over, `checkpoint.txt` beside them.
-const IMPRINT: [u8; 32] = [0xc0, 0xdc, 0x8f, 0x5f, 0x31, 0x92, 0xb8, 0x61, 0xd7, 0xc2, 0xef, 0x23, 0x05, 0x96, 0x82, 0xae, 0xed, 0xa6, 0xc3, 0x91, 0xd3, 0xd0, 0xa2, 0x3a, 0x2e, 0x40, 0x5d, 0x4b, 0xea, 0xe1, 0x98, 0xf6];
+const IMPRINT: [u8; 32] = [
+    0xc0, 0xdc, 0x8f, 0x5f, 0x31, 0x92, 0xb8, 0x61, 0xd7, 0xc2, 0xef, 0x23, 0x05, 0x96, 0x82, 0xae,
+    0xed, 0xa6, 0xc3, 0x91, 0xd3, 0xd0, 0xa2, 0x3a, 0x2e, 0x40, 0x5d, 0x4b, 0xea, 0xe1, 0x98, 0xf6,
+];

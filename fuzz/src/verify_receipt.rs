@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coset::cbor::value::Value as Cbor;
 use coset::{CborSerializable as _, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _};
-use note::{Algorithm, Batch, Checkpoint, Epoch, LogProof, Sign as _, Signer, leaf_hash, node_hash};
+use note::{
+    Algorithm, Batch, Checkpoint, Epoch, LogProof, Sign as _, Signer, leaf_hash, node_hash,
+};
 use serde_json::json;
 use std::sync::LazyLock;
 use verify::receipt::{Kind, Proven, Trust, verify};
