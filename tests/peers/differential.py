@@ -119,8 +119,8 @@ async def differential_http(stage: Stage) -> None:
 
         async def sender() -> None:
             for case in waiting:
-                await exchanged(ports[lane, "direct"], case, "", None)
-                answer = await exchanged(gateway.port, case, f"/s/{lane}", token)
+                await _exchanged(ports[lane, "direct"], case, "", None)
+                answer = await _exchanged(gateway.port, case, f"/s/{lane}", token)
                 tally.refused |= {found.decode() for found in CALL_ID.findall(answer)}
 
         await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
@@ -157,7 +157,7 @@ async def differential_bridge(stage: Stage) -> None:
 
         async def sender() -> None:
             for case in waiting:
-                answer = await exchanged(gateway.port, case, f"/s/{lane}", token, session)
+                answer = await _exchanged(gateway.port, case, f"/s/{lane}", token, session)
                 tally.refused |= {found.decode() for found in CALL_ID.findall(answer)}
 
         await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
@@ -180,14 +180,14 @@ async def differential_stdio(stage: Stage) -> None:
         chosen = [case for case in cases if bool(case.headers) == modern]
         name = f"{lane}-{'modern' if modern else 'sessions'}"
         files = [stage.directory / f"{name}-{way}.jsonl" for way in ("direct", "through")]
-        await lines(stage, f"{name}-direct", server(stage, lane, files[0]), chosen, modern)
+        await _lines(stage, f"{name}-direct", server(stage, lane, files[0]), chosen, modern)
         data = stage.directory / f"{name}-wrap"
         wrap = [str(stage.binary), "wrap", "--name", lane, "--data", str(data), "--"]
         await stage.run(*wrap, "true")
         with (data / "policy" / "main.cedar").open("a") as policy:
             policy.write(POLICY)
         command = [*wrap, *server(stage, lane, files[1])]
-        answers = await lines(stage, f"{name}-through", command, chosen, modern)
+        answers = await _lines(stage, f"{name}-through", command, chosen, modern)
         refused = {found.decode() for found in CALL_ID.findall(answers)}
         return Tally(name, len(chosen), noted(files[0]), noted(files[1]), refused), data
 
@@ -252,7 +252,7 @@ async def _records(stage: Stage, gateway: Gateway) -> Sequence[dict[str, Any]]:
     return await trail.read(stage, gateway.log)
 
 
-async def exchanged(
+async def _exchanged(
     port: int, case: Case, prefix: str, token: str | None, more: dict[str, str] | None = None
 ) -> bytes:
     """Sends a case as it is; everything that comes back until the connection ends."""
@@ -296,7 +296,7 @@ def rendered(
     return "\r\n".join(head).encode("latin-1", "replace") + b"\r\n\r\n" + body
 
 
-async def lines(
+async def _lines(
     stage: Stage, name: str, command: list[str], cases: Iterable[Case], modern: bool
 ) -> bytes:
     """Has a program read each case as a line; everything that it says."""
