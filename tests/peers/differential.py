@@ -394,6 +394,9 @@ EVIL_MIN = 3
 DIRECT_SECONDS = 1.0
 """For an answer without the gateway; some never come."""
 
+NO_ANSWER_MS = 4_000
+"""After this the TypeScript client gives a call up: it waits where nothing comes that it takes for an answer."""
+
 Understood = tuple[str, Any]
 """What a client takes for the answer: `result` with its text and whether it is an error, `error` with its
 code and data, or `nothing`.
@@ -448,7 +451,11 @@ async def _called(client: Client, name: str) -> Understood:
 async def _read_by_typescript(
     stage: Stage, gateway: Gateway, names: list[str]
 ) -> list[Understood]:
-    steps = [{"do": "callTool", "with": {"name": name, "arguments": {}}} for name in names]
+    options = {"timeout": NO_ANSWER_MS}
+    steps = [
+        {"do": "callTool", "with": {"name": name, "arguments": {}}, "options": options}
+        for name in names
+    ]
     done = await clients.typescript(stage, gateway.url, gateway.token(), steps)
     understood: list[Understood] = []
     for step in done:

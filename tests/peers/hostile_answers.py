@@ -176,7 +176,8 @@ def all_answers() -> list[Answer]:
         made.append(Answer(f"status {status}", evil, status=status))
         refusal = members(f'"id":{ID}', f'"error":{ERROR}').encode()
         made.append(Answer(f"error with status {status}", refusal, status=status))
-    return made
+    # With a 404 the server says that it does not know the session: nothing comes after it.
+    return sorted(made, key=lambda answer: answer.status.startswith("404"))
 
 
 def _bytes(body: str | bytes) -> bytes:

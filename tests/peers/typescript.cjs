@@ -2,7 +2,8 @@
 //
 //   node typescript.cjs URL TOKEN STEPS
 //
-// STEPS is a JSON array of {"do": METHOD OF THE CLIENT, "with": PARAMETERS}. Prints an array with one
+// STEPS is a JSON array of {"do": METHOD OF THE CLIENT, "with": PARAMETERS, "options": OF THE CALL, where there
+// are any}. Prints an array with one
 // {"result"} or {"error"} for each.
 "use strict";
 
@@ -18,14 +19,17 @@ async function main([url, token, steps]) {
   for (const step of JSON.parse(steps)) {
     done.push(await tried(client, step));
   }
-  await transport.terminateSession();
+  await transport.terminateSession().catch((error) => {
+    // The server does not know the session any more.
+    if (error.data?.status !== 404) throw error;
+  });
   await client.close();
   console.log(JSON.stringify(done));
 }
 
 async function tried(client, step) {
   try {
-    return { result: (await client[step.do](step.with)) ?? null };
+    return { result: (await client[step.do](step.with, step.options)) ?? null };
   } catch (error) {
     const { name, code, message, data } = error;
     return { error: { name, code, message, data } };
