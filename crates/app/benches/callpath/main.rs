@@ -6,7 +6,7 @@
 //! cargo bench -p app --bench callpath                        everything, four to five minutes
 //! cargo bench -p app --bench callpath -- --rounds 3 --round-ms 500
 //! cargo bench -p app --bench callpath -- --only JWT --concurrency 64
-//! cargo bench -p app --bench callpath -- --rivals FOLDER     with what `FOLDER/rivals.list` names
+//! cargo bench -p app --bench callpath -- --rivals FOLDER     with what `callpath/rivals FOLDER` installed
 //! cargo bench -p app --bench callpath -- --under "perf record -g -o FILE"
 //! ```
 //!
