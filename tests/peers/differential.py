@@ -51,7 +51,18 @@ LINES_SECONDS_MAX = 60.0
 AT_ONCE = 12
 """Requests to one server."""
 
-CALL_ID = re.compile(rb'"callId":"([0-9a-f-]{36})"')
+TOLD = re.compile(r'"callId":"([0-9a-f-]{36})","reason":"([a-z.-]+)"')
+"""What the gateway tells of a call that it refused, or that brought no usable answer."""
+
+ON_RECORD_AS = {
+    "upstream.unreachable": {"unreachable"},
+    "upstream.timed-out": {"timed-out"},
+    "upstream.reply-too-large": {"reply-too-large"},
+    "upstream.malformed-reply": {"malformed-reply"},
+    "upstream.broke": {"transport-failure", "http-error"},
+    "gateway.overloaded": {"refused", "unknown"},
+}
+"""The outcomes of what was permitted and brought no usable answer; all else that is told was refused."""
 
 EXPERIENCE_MIN = 40
 """Forbidden tools that each server must execute when it is asked directly, or the cases are tame."""
@@ -75,8 +86,12 @@ class Tally:
     cases: int = 0
     direct: list[Execution] = field(default_factory=list)
     through: list[Execution] = field(default_factory=list)
-    refused: set[str] = field(default_factory=set)
-    """Calls that the gateway told us it refused."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Calls without an answer of the server, and the reason that the gateway told us."""
+
+    def hear(self, answer: bytes) -> None:
+        """Notes what an answer tells of calls."""
+        self.told.update(TOLD.findall(answer.decode(errors="replace")))
 
 
 def noted(path: Path) -> list[Execution]:
@@ -121,7 +136,7 @@ async def differential_http(stage: Stage) -> None:
             for case in waiting:
                 await _exchanged(ports[lane, "direct"], case, "", None)
                 answer = await _exchanged(gateway.port, case, f"/s/{lane}", token)
-                tally.refused |= {found.decode() for found in CALL_ID.findall(answer)}
+                tally.hear(answer)
 
         await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
         return tally
@@ -158,7 +173,7 @@ async def differential_bridge(stage: Stage) -> None:
         async def sender() -> None:
             for case in waiting:
                 answer = await _exchanged(gateway.port, case, f"/s/{lane}", token, session)
-                tally.refused |= {found.decode() for found in CALL_ID.findall(answer)}
+                tally.hear(answer)
 
         await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
         return tally
@@ -188,8 +203,9 @@ async def differential_stdio(stage: Stage) -> None:
             policy.write(POLICY)
         command = [*wrap, *server(stage, lane, files[1])]
         answers = await _lines(stage, f"{name}-through", command, chosen, modern)
-        refused = {found.decode() for found in CALL_ID.findall(answers)}
-        return Tally(name, len(chosen), noted(files[0]), noted(files[1]), refused), data
+        tally = Tally(name, len(chosen), noted(files[0]), noted(files[1]))
+        tally.hear(answers)
+        return tally, data
 
     for tally, data in await asyncio.gather(*(play(*lane) for lane in lanes)):
         records = await trail.read(stage, data / "log")
@@ -200,12 +216,14 @@ async def differential_stdio(stage: Stage) -> None:
 def judge(tally: Tally, records: Iterable[dict[str, Any]], name: str) -> None:
     """What was executed was permitted, once each; what was refused is on record."""
     asked: Counter[tuple[str, str]] = Counter()
-    refused = set()
+    outcomes: dict[str, str] = {}
     for record in records:
         resource = record.get("resource", {})
         if record["kind"] == "call.refused":
-            refused.add(record["call"])
-        elif resource.get("server") == name:
+            outcomes[record["call"]] = "refused"
+            continue
+        outcomes[record["call"]] = trail.outcome(record)
+        if resource.get("server") == name:
             equal(record["decision"]["effect"], "permit", f"decision of {record}")
             asked.update((resource["method"], said) for said in resource.get("names", []))
     executed = Counter(execution[:2] for execution in tally.through)
@@ -227,10 +245,12 @@ def judge(tally: Tally, records: Iterable[dict[str, Any]], name: str) -> None:
         ]
         bad = sum(1 for execution in tally.direct if not execution[1].startswith("read-"))
         check(bad >= EXPERIENCE_MIN, f"{tally.lane}: only {bad} forbidden executions directly")
-    problems += [f"refused and not on record: {call}" for call in tally.refused - refused]
+    for call, reason in tally.told.items():
+        if outcomes.get(call) not in ON_RECORD_AS.get(reason, {"refused"}):
+            problems.append(f"told {reason}, on record as {outcomes.get(call)}: {call}")
     print(
         f"  {tally.lane:18} {tally.cases} cases, executed {len(tally.direct)} directly and"
-        f" {len(tally.through)} through, {len(tally.refused)} refused"
+        f" {len(tally.through)} through, {len(tally.told)} refused"
     )
     if problems:
         raise Failed(f"{tally.lane}:\n  " + "\n  ".join(problems[:30]))

@@ -54,7 +54,7 @@ struct Whole {
 impl Pipeline {
     /// The messages of a batch, each to be admitted by itself. A batch needs a session whose revision
     /// has batches, and must not hold `initialize` (2025-03-26 lifecycle, "Initialization").
-    pub(crate) async fn open_batch(&self, received: &Received) -> Result<Vec<Part>, Refusal> {
+    pub(crate) fn open_batch(&self, received: &Received) -> Result<Vec<Part>, Refusal> {
         let refuse = |cause: Cause| Refusal::new(cause, known(received, None, None));
         let messages = match mcp::parse(&received.raw, &self.limits.messages) {
             Ok(Frame::Batch(messages)) => messages,
@@ -64,7 +64,7 @@ impl Pipeline {
         let Some(session_id) = received.session_id.as_deref() else {
             return Err(refuse(Cause::Batch));
         };
-        let actor = self.identify(received, None).await?;
+        let actor = Self::identify(received, None)?;
         let refuse = |cause: Cause| Refusal::new(cause, known(received, None, Some(&actor)));
         let owner = crate::session::Owner::of(&actor);
         let session = self.sessions.enter(session_id, &owner, Instant::now());
@@ -94,7 +94,7 @@ impl Backend {
     pub(crate) async fn batch(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
         let call = self.pipeline.recorder.call_id();
         let (_, received) = inbound.clone().into_received(call);
-        match self.pipeline.open_batch(&received).await {
+        match self.pipeline.open_batch(&received) {
             Ok(parts) => {
                 carry(Endpoint::One(Arc::clone(self)), (inbound, call), parts, client).await;
             }

@@ -14,7 +14,7 @@ use crate::inbound::Inbound;
 use crate::pipeline::Received;
 use crate::refusal::Refusal;
 use audit::Recorder;
-use event::{Actor, Status};
+use event::Status;
 use http::{Method, Response};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -57,14 +57,6 @@ impl Endpoint {
                 exchanges.spawn(async move { federation.serve_single(inbound, client).await });
                 answer.await.unwrap_or_else(|_| stopping())
             }
-        }
-    }
-
-    /// Who sends this.
-    pub(crate) async fn identify(&self, received: &Received) -> Result<Actor, Refusal> {
-        match self {
-            Self::One(backend) => backend.pipeline.identify(received, None).await,
-            Self::All(federation) => federation.identify(received).await,
         }
     }
 

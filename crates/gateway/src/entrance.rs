@@ -1,11 +1,13 @@
-//! What must be true of a request before it is read, and what it may take up until then: who proves who they are has a place among
-//! the calls and the room of a message; strangers have few places and little room, so that they can take
-//! neither away from others. Whether a stranger is refused is not decided here.
+//! What must be true of a request before it is read, and what it may take up until then: whoever proves who
+//! they are has a place among the calls and the room of a message; strangers have few places and little
+//! room, so that they can take neither away from others. They are refused later, when it is known what they
+//! ask for.
 
 use crate::claims;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::inbound::Inbound;
+use crate::pipeline::Caller;
 use crate::refusal::Cause;
 use crate::reload::Door;
 use crate::table::Route;
@@ -14,15 +16,14 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use identity::Rejection;
 use tokio::sync::SemaphorePermit;
 
 /// A place for one exchange, held until it ends.
 #[derive(Debug)]
 pub(crate) struct Place<'g> {
     _held: SemaphorePermit<'g>,
-    /// Why the caller counts as a stranger.
-    stranger: Option<Rejection>,
+    /// The most bytes of a body.
+    bytes_max: usize,
 }
 
 /// A request that goes no further.
@@ -51,46 +52,39 @@ impl Gateway {
         if !served.any(|served| served == inbound.method.as_str()) {
             return Err(TurnedAway::Noise(Cause::Method(route.methods())));
         }
-        let place = self.place(door, &inbound.headers).await.map_err(TurnedAway::Message)?;
-        let bytes_max = place.bytes_max(door);
-        match door.read_body(&inbound.method, &inbound.headers, body, bytes_max).await {
-            Ok(body) => inbound.body = body,
-            Err(unread) => return Err(TurnedAway::Message(place.cause(unread))),
-        }
+        inbound.caller = self.caller(door, &inbound.headers).await;
+        let place = self.place(door, &inbound.caller).map_err(TurnedAway::Message)?;
+        let read = door.read_body(&inbound.method, &inbound.headers, body, place.bytes_max).await;
+        inbound.body = read.map_err(|unread| {
+            TurnedAway::Message(match (unread, &inbound.caller) {
+                (Cause::TooLarge(_), Caller::Stranger(why)) => Cause::Unidentified(why.clone()),
+                (unread, _) => unread,
+            })
+        })?;
         Ok(place)
     }
 
-    /// A place for a request with this head.
-    async fn place(&self, door: &Door, head: &HeaderMap) -> Result<Place<'_>, Cause> {
+    /// Who sends this, by its `Authorization` headers.
+    async fn caller(&self, door: &Door, head: &HeaderMap) -> Caller {
         let authorization = head.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
         let authorization: Vec<&[u8]> = authorization.collect();
         let verified = door.identity.verify(&authorization, self.recorder.clock().now()).await;
-        let Err(rejection) = verified else {
-            let full = Cause::Overloaded("as many calls are in progress as are allowed");
-            let held = self.calls.try_acquire().map_err(|_| full)?;
-            return Ok(Place { _held: held, stranger: None });
-        };
-        match self.strangers.try_acquire() {
-            Ok(held) => Ok(Place { _held: held, stranger: Some(rejection) }),
-            Err(_) => Err(Cause::Unidentified(rejection)),
-        }
-    }
-}
-
-impl Place<'_> {
-    /// The most bytes of a body.
-    fn bytes_max(&self, door: &Door) -> usize {
-        match self.stranger {
-            None => door.request_bytes_max,
-            Some(_) => door.request_bytes_max.min(STRANGER_BYTES_MAX),
-        }
+        verified.map_or_else(Caller::Stranger, Caller::Known)
     }
 
-    /// What is wrong with a request whose body could not be read: of a stranger, that it is one.
-    fn cause(self, unread: Cause) -> Cause {
-        match (unread, self.stranger) {
-            (Cause::TooLarge(_), Some(rejection)) => Cause::Unidentified(rejection),
-            (unread, _) => unread,
+    fn place(&self, door: &Door, caller: &Caller) -> Result<Place<'_>, Cause> {
+        let bytes_max = door.request_bytes_max;
+        match caller {
+            Caller::Known(_) => {
+                let full = Cause::Overloaded("as many calls are in progress as are allowed");
+                let held = self.calls.try_acquire().map_err(|_| full)?;
+                Ok(Place { _held: held, bytes_max })
+            }
+            Caller::Stranger(why) => {
+                let full = Cause::Unidentified(why.clone());
+                let held = self.strangers.try_acquire().map_err(|_| full)?;
+                Ok(Place { _held: held, bytes_max: bytes_max.min(STRANGER_BYTES_MAX) })
+            }
         }
     }
 }

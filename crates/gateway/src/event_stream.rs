@@ -9,7 +9,7 @@ use crate::client::{ClientEnd, ClientStream};
 use crate::delegate::{Delegate, Kind};
 use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
-use crate::pipeline::{Caller, Received, known};
+use crate::pipeline::{Caller, Pipeline, Received, known};
 use crate::refusal::{Cause, Refusal};
 use crate::relay::{elapsed, event_stream_head};
 use crate::session::{NoSession, Owner, handle_digest};
@@ -160,7 +160,7 @@ impl Endpoint {
         let (_, received) = inbound.into_received(self.recorder().call_id());
         let origin = Origin { transport: Transport::HttpSse, ..received.origin };
         let received = Received { origin, session_id, ..received };
-        match self.identify(&received).await {
+        match Pipeline::identify(&received, None) {
             Ok(actor) => Ok((received, actor)),
             Err(refusal) => {
                 self.refuse(&refusal, &received.origin).await;

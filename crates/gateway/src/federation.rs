@@ -180,11 +180,6 @@ impl Federation {
         Arc::ptr_eq(&self.held, &other.held)
     }
 
-    /// Who sends this.
-    pub(crate) async fn identify(&self, received: &Received) -> Result<Actor, Refusal> {
-        self.checks().identify(received, None).await
-    }
-
     /// Forgets a session that its client has left.
     pub(crate) fn close_session(&self, id: &[u8]) {
         self.sessions.close(id);
@@ -246,7 +241,7 @@ impl Federation {
         if let Some(call) = &call {
             checks.check_headers(received, &message, call)?;
         }
-        let actor = checks.identify(received, call.as_ref()).await?;
+        let actor = Pipeline::identify(received, call.as_ref())?;
         let known = || known(received, call.as_ref(), Some(&actor));
         let modern = call.as_ref().is_some_and(Call::is_modern);
         let opens = matches!(message.method(), Some(Method::Initialize));
@@ -265,7 +260,7 @@ impl Federation {
 
     async fn get(self: &Arc<Self>, received: &Received) -> Result<Response<ReplyBody>, Refusal> {
         let call = Call::http("http/get", EVERY_SERVER).or_revision(received.header_revision());
-        let actor = self.checks().identify(received, Some(&call)).await?;
+        let actor = Pipeline::identify(received, Some(&call))?;
         let known = || known(received, Some(&call), Some(&actor));
         let session = self.enter(received, &actor).map_err(|c| Refusal::new(c, known()))?;
         Ok(self.listen(&whole(received, &actor, Some(session))).await)
@@ -274,7 +269,7 @@ impl Federation {
     /// Ends the session at every member.
     async fn delete(&self, received: &Received) -> Result<Response<ReplyBody>, Refusal> {
         let call = Call::http("http/delete", EVERY_SERVER).or_revision(received.header_revision());
-        let actor = self.checks().identify(received, Some(&call)).await?;
+        let actor = Pipeline::identify(received, Some(&call))?;
         let known = || known(received, Some(&call), Some(&actor));
         let session = self.enter(received, &actor).map_err(|c| Refusal::new(c, known()))?;
         let whole = whole(received, &actor, Some(session));

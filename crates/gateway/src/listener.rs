@@ -19,6 +19,7 @@ use bytes::Bytes;
 use event::{Chain, Transport};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use identity::{Reason, Rejection};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -198,7 +199,11 @@ impl Gateway {
             method: parts.method,
             headers: parts.headers,
             body: Bytes::new(),
-            caller: Caller::Verify(Arc::clone(&door.identity)),
+            // Nobody, until its credential is verified.
+            caller: Caller::Stranger(Rejection {
+                reason: Reason::Missing,
+                details: Box::default(),
+            }),
             origin,
             chain: Chain::default(),
         };

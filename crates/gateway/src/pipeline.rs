@@ -21,7 +21,7 @@ use audit::{Receipt, Recorder, Unavailable};
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, Direction, Event, Status};
 use http::HeaderMap;
-use identity::Verifier;
+use identity::Rejection;
 use mcp::{Frame, Message, RequestId};
 use policy::{Engine, Permit, Verdict};
 use std::sync::Arc;
@@ -55,13 +55,13 @@ pub(crate) struct Pipeline {
     pub(crate) reach: Arc<Reach>,
 }
 
-/// How a caller can be known.
+/// Who a caller was found to be, before its message is looked at.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// By the `Authorization` header, verified against the configured trust providers.
-    Verify(Arc<Verifier>),
-    /// Already established: a local user.
+    /// By a verified credential, or a local user.
     Known(Actor),
+    /// Nobody, and why.
+    Stranger(Rejection),
 }
 
 /// A message as it arrived, before anything about it is believed.
@@ -123,7 +123,7 @@ impl Pipeline {
         };
         let mut call = call.or_revision(received.header_revision());
         self.check_headers(received, &message, &call)?;
-        let actor = self.identify(received, Some(&call)).await?;
+        let actor = Self::identify(received, Some(&call))?;
         let slot = self.within_quotas(received, &call, &actor)?;
         let session = self.enter_session(received, &call, &actor)?;
         let agreed = session.as_deref().and_then(Session::revision).filter(|r| !r.is_modern());
@@ -162,7 +162,7 @@ impl Pipeline {
         received: &Received,
         call: &Call,
     ) -> Result<(Arc<Asked>, Option<Arc<Session>>), Refusal> {
-        let actor = self.identify(received, Some(call)).await?;
+        let actor = Self::identify(received, Some(call))?;
         let slot = self.within_quotas(received, call, &actor)?;
         let session = self.enter_session(received, call, &actor)?;
         let permit = self.decide(received, call, &actor, session.is_some())?;
@@ -211,25 +211,15 @@ impl Pipeline {
             .map_err(|mismatch| refuse(mismatch.into()))
     }
 
-    pub(crate) async fn identify(
-        &self,
-        received: &Received,
-        call: Option<&Call>,
-    ) -> Result<Actor, Refusal> {
-        let verifier = match &received.caller {
-            Caller::Known(actor) => return Ok(actor.clone()),
-            Caller::Verify(verifier) => verifier,
-        };
-        let authorization: Vec<&[u8]> = received
-            .headers
-            .iter()
-            .flat_map(|headers| headers.get_all(http::header::AUTHORIZATION))
-            .map(|v| v.as_bytes())
-            .collect();
-        let now = self.recorder.clock().now();
-        verifier.verify(&authorization, now).await.map_err(|rejection| {
-            Refusal::new(Cause::Unidentified(rejection), known(received, call, None))
-        })
+    /// Who sends this; strangers are refused.
+    pub(crate) fn identify(received: &Received, call: Option<&Call>) -> Result<Actor, Refusal> {
+        match &received.caller {
+            Caller::Known(actor) => Ok(actor.clone()),
+            Caller::Stranger(rejection) => {
+                let cause = Cause::Unidentified(rejection.clone());
+                Err(Refusal::new(cause, known(received, call, None)))
+            }
+        }
     }
 
     /// The session a message belongs to. Stateless revisions have none: their session header is
@@ -327,7 +317,7 @@ impl Pipeline {
         received: &Received,
         message: &Message<'_>,
     ) -> Result<Admitted, Refusal> {
-        let actor = self.identify(received, None).await?;
+        let actor = Self::identify(received, None)?;
         let known = || known(received, None, Some(&actor));
         let refuse = |cause| Refusal::new(cause, known());
         let id = received.session_id.as_deref().ok_or_else(|| refuse(Cause::UnknownSession))?;
@@ -415,7 +405,7 @@ pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Act
         call: received.call,
         actor: match (actor, &received.caller) {
             (Some(actor), _) | (None, Caller::Known(actor)) => actor.clone(),
-            (None, Caller::Verify(_)) => Actor::anonymous(),
+            (None, Caller::Stranger(_)) => Actor::anonymous(),
         },
         chain: chain_of(received, call),
         direction: Direction::ToServer,

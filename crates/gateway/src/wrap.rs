@@ -237,7 +237,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
         if !array::is_array(&received.raw) {
             return self.client_message(received).await;
         }
-        let parts = match self.pipeline.open_batch(&received).await {
+        let parts = match self.pipeline.open_batch(&received) {
             Ok(parts) => parts,
             Err(refusal) => return self.refuse(refusal, true).await,
         };

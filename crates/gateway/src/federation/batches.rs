@@ -6,7 +6,7 @@ use crate::batch::{self, Part, parts_of};
 use crate::client::ClientEnd;
 use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
-use crate::pipeline::{Received, known};
+use crate::pipeline::{Pipeline, Received, known};
 use crate::refusal::{Cause, Refusal};
 use mcp::{Frame, Method};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl Federation {
     pub(super) async fn batch(self: &Arc<Self>, inbound: Inbound, client: ClientEnd) {
         let call = self.recorder.call_id();
         let (_, received) = inbound.clone().into_received(call);
-        match self.open_batch(&received).await {
+        match self.open_batch(&received) {
             Ok(parts) => {
                 let endpoint = Endpoint::All(Arc::clone(self));
                 batch::carry(endpoint, (inbound, call), parts, client).await;
@@ -29,7 +29,7 @@ impl Federation {
     }
 
     /// As a single server takes batches: in sessions whose revision has them, without `initialize`.
-    async fn open_batch(&self, received: &Received) -> Result<Vec<Part>, Refusal> {
+    fn open_batch(&self, received: &Received) -> Result<Vec<Part>, Refusal> {
         let refuse = |cause: Cause| Refusal::new(cause, known(received, None, None));
         let messages = match mcp::parse(&received.raw, &self.limits.messages) {
             Ok(Frame::Batch(messages)) => messages,
@@ -39,7 +39,7 @@ impl Federation {
         if received.session_id.is_none() {
             return Err(refuse(Cause::Batch));
         }
-        let actor = self.identify(received).await?;
+        let actor = Pipeline::identify(received, None)?;
         let refuse = |cause: Cause| Refusal::new(cause, known(received, None, Some(&actor)));
         let session = self.enter(received, &actor).map_err(refuse)?;
         let initializes = messages.iter().any(|m| m.method() == Some(&Method::Initialize));
