@@ -51,7 +51,7 @@ LINES_SECONDS_MAX = 60.0
 AT_ONCE = 12
 """Requests to one server."""
 
-TOLD = re.compile(r'"callId":"([0-9a-f-]{36})","reason":"([a-z.-]+)"')
+TOLD = re.compile(r'"callId":"([0-9a-f-]{36})","reason":"([a-z0-9.-]+)"')
 """What the gateway tells of a call that it refused, or that brought no usable answer."""
 
 ON_RECORD_AS = {
