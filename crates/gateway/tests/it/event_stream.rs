@@ -13,13 +13,13 @@ use http::Method;
 use std::time::Duration;
 
 /// A client of HTTP+SSE.
-struct Client {
-    stream: Reply,
-    endpoint: String,
+pub(crate) struct Client {
+    pub(crate) stream: Reply,
+    pub(crate) endpoint: String,
 }
 
 impl Client {
-    async fn connect(rig: &Rig, path: &str) -> Self {
+    pub(crate) async fn connect(rig: &Rig, path: &str) -> Self {
         let mut stream = rig.send(at(Method::GET, path, "")).await;
         assert_eq!(
             (stream.status, &stream.headers["content-type"] == "text/event-stream"),
@@ -35,20 +35,20 @@ impl Client {
         rig.send(at(Method::POST, &self.endpoint, body)).await.status
     }
 
-    async fn hear(&mut self) -> String {
+    pub(crate) async fn hear(&mut self) -> String {
         let event = self.stream.event().await;
         event.strip_prefix("event: message\ndata: ").unwrap().trim_end().to_owned()
     }
 
     /// Opens the session at the server.
-    async fn open(&mut self, rig: &Rig) {
+    pub(crate) async fn open(&mut self, rig: &Rig) {
         assert_eq!(self.say(rig, INITIALIZE).await, 202);
         assert!(self.hear().await.contains("\"protocolVersion\""));
         assert_eq!(self.say(rig, INITIALIZED).await, 202);
     }
 }
 
-fn at(method: Method, path: &str, body: &str) -> Ask {
+pub(crate) fn at(method: Method, path: &str, body: &str) -> Ask {
     let ask = if method == Method::POST { Ask::post(body.to_owned()) } else { Ask::new(method) };
     Ask { path: path.to_owned(), ..ask }
 }

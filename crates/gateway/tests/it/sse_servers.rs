@@ -14,7 +14,8 @@ use http::Method;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
+/// The answer to `initialize` that agrees on the revision of this transport.
+pub(crate) const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
 
 async fn rig() -> (Upstream, Waiting, Rig) {
     let (upstream, waiting) = Upstream::held().await;

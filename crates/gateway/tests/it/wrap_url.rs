@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A client's end of the pipes, and the gateway that holds the other.
-struct Remote {
+pub(crate) struct Remote {
     input: DuplexStream,
     output: BufReader<DuplexStream>,
     running: JoinHandle<()>,
@@ -31,7 +31,7 @@ struct Remote {
 }
 
 impl Remote {
-    fn start(upstream: &Upstream) -> Self {
+    pub(crate) fn start(upstream: &Upstream) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::start();
         let (signer, _) = Signer::generate("example.com/log").unwrap();
@@ -68,14 +68,23 @@ impl Remote {
         Self { input, output: BufReader::new(output), running, log, recorder, directory }
     }
 
-    async fn say(&mut self, message: &str) {
-        self.input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    pub(crate) async fn say(&mut self, message: &str) {
+        self.write(&format!("{message}\n")).await;
     }
 
-    async fn hear(&mut self) -> String {
+    pub(crate) async fn write(&mut self, text: &str) {
+        self.input.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    pub(crate) async fn hear(&mut self) -> String {
+        self.line().await.trim_end().to_owned()
+    }
+
+    /// A line, to its very end.
+    pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         within("a line comes", self.output.read_line(&mut line)).await.unwrap();
-        line.trim_end().to_owned()
+        line
     }
 
     async fn hear_message(&mut self) -> Value {
@@ -94,7 +103,7 @@ impl Remote {
     }
 
     /// The client closes its side.
-    async fn close(self) -> Trail {
+    pub(crate) async fn close(self) -> Trail {
         drop(self.input);
         within("the wrap ends", self.running).await.unwrap();
         self.recorder.end().await.unwrap();
