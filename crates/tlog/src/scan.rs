@@ -156,14 +156,27 @@ impl SegmentScan {
         Ok(step)
     }
 
-    /// All bytes from the current position to the end of the file.
+    /// What is written from the current position on: everything up to the last byte that is not zero.
     pub(crate) fn rest(&self) -> Result<Vec<u8>, Error> {
-        let left = self.length.saturating_sub(self.position.offset);
-        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX)];
-        let read = self.file.read_at(&mut bytes, self.position.offset);
-        let count = read.map_err(io_error("read", &self.path))?;
-        bytes.truncate(count);
-        Ok(bytes)
+        let mut written = Vec::new();
+        let mut block = vec![0; CHUNK_BYTES_MAX];
+        let (mut at, mut zeros) = (self.position.offset, 0);
+        while at < self.length {
+            let read = self.file.read_at(&mut block, at).map_err(io_error("read", &self.path))?;
+            let block = block.get(..read).unwrap_or_default();
+            if block.is_empty() {
+                break;
+            }
+            at += count(read);
+            let Some(last) = block.iter().rposition(|byte| *byte != 0) else {
+                zeros += read;
+                continue;
+            };
+            written.resize(written.len() + zeros, 0);
+            written.extend_from_slice(block.get(..=last).unwrap_or_default());
+            zeros = read - last - 1;
+        }
+        Ok(written)
     }
 
     fn walk(&mut self) -> Result<Step, Error> {

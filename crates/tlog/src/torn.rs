@@ -24,8 +24,9 @@ pub(crate) enum Tail {
 }
 
 /// Judges `bytes`, everything from file offset `at`, right after the trailer
-/// with hash `previous`, to the end of the file. `head` bytes of a segment
-/// header come first when the segment has no batch yet.
+/// with hash `previous`, to the end of the file; zeros at the end may be left
+/// out. `head` bytes of a segment header come first when the segment has no
+/// batch yet.
 pub(crate) fn judge(bytes: &[u8], at: u64, previous: &Hash, head: usize) -> Tail {
     let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { return Tail::Clean };
     let written = bytes.get(..=last).unwrap_or(bytes);
