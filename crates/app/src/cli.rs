@@ -106,8 +106,8 @@ For a server on HTTP the client's side stays the same:
   \"command\": \"countersign\", \"args\": [\"wrap\", \"--name\", \"SERVER-NAME\", \"--url\", \"https://HOST/mcp\"]
 A credential comes from a file: --header-from-file Authorization=FILE, with `Bearer TOKEN` in it.
 
-Each --name has its own log, since a log has one writer. Exit status: that of the
-local server.";
+Each --name has its own log, since a log has one writer. When several run at once, the second has key and
+log in `2/` of the directory, and so on; all share the policy. Exit status: that of the local server.";
 
 /// Arguments of `wrap`.
 #[derive(Debug, Args)]

@@ -47,21 +47,22 @@ permit (
 /// Bytes of one segment of a log on somebody's own machine.
 const SEGMENT_BYTES: u64 = 8 << 20;
 
+/// Wraps of one name that run at once, each with a log of its own.
+const AT_ONCE_MAX: usize = 64;
+
 pub(crate) fn run(arguments: Wrap) -> anyhow::Result<ExitCode> {
     logging::start("warn")?;
-    let config = match &arguments.config {
-        Some(path) => Config::load(path)?,
-        None => own_config(&arguments)?,
-    };
-    let name = if arguments.config.is_some() { config.server_name.clone() } else { arguments.name };
+    let remote = arguments.url.as_ref().map(|url| remote(url, &arguments.header_from_file));
+    let remote = remote.transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = match arguments.url {
-        Some(url) => {
-            let remote = Remote { url, headers: headers(&arguments.header_from_file)? };
-            runtime.block_on(wrap_url(&config, name, remote))
+    let ended = runtime.block_on(async {
+        let (config, running) = start(&arguments).await?;
+        let name = config.server_name.clone();
+        match remote {
+            Some(remote) => wrap_url(&config, running, name, remote).await,
+            None => wrap(&config, running, name, arguments.command).await,
         }
-        None => runtime.block_on(wrap(&config, name, arguments.command)),
-    };
+    });
     // Standard input may be in a blocking read that nothing but its end interrupts.
     runtime.shutdown_background();
     ended
@@ -73,11 +74,19 @@ struct Remote {
     headers: HeaderMap,
 }
 
-async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Result<ExitCode> {
-    if !matches!(remote.url.scheme(), "http" | "https") {
+fn remote(url: &url::Url, header_files: &[String]) -> anyhow::Result<Remote> {
+    if !matches!(url.scheme(), "http" | "https") {
         bail!("--url must be an `http` or `https` URL");
     }
-    let running = start(config).await?;
+    Ok(Remote { url: url.clone(), headers: headers(header_files)? })
+}
+
+async fn wrap_url(
+    config: &Config,
+    running: Running,
+    name: String,
+    remote: Remote,
+) -> anyhow::Result<ExitCode> {
     let stop = running.stop.clone();
     let parts = WrapUrlParts {
         recorder: running.recorder.clone(),
@@ -98,15 +107,56 @@ async fn wrap_url(config: &Config, name: String, remote: Remote) -> anyhow::Resu
 }
 
 /// Starts what a wrapped server needs; a signal ends it.
-async fn start(config: &Config) -> anyhow::Result<Running> {
+async fn start(arguments: &Wrap) -> anyhow::Result<(Config, Running)> {
     let mut signals = StopSignals::new()?;
-    let running = Running::start(config, "wrap").await?;
+    let (config, running) = match &arguments.config {
+        Some(path) => {
+            let config = Config::load(path)?;
+            let running = Running::start(&config, "wrap").await?;
+            (config, running)
+        }
+        None => start_own(arguments).await?,
+    };
     let stop = running.stop.clone();
     tokio::spawn(async move {
         signals.asked().await;
         stop.cancel();
     });
-    Ok(running)
+    Ok((config, running))
+}
+
+/// Without a configuration file: several clients may wrap a server of one name at once, and a log has
+/// one writer, so each takes the first place whose log nobody writes.
+async fn start_own(arguments: &Wrap) -> anyhow::Result<(Config, Running)> {
+    for number in 1..=AT_ONCE_MAX {
+        let config = own_config(arguments, number)?;
+        match Running::start(&config, "wrap").await {
+            Err(error) if is_taken(&error) => continue,
+            Err(error) => return Err(error),
+            Ok(running) => {
+                if 1 < number {
+                    note_others(arguments, &config);
+                }
+                return Ok((config, running));
+            }
+        }
+    }
+    bail!(
+        "{AT_ONCE_MAX} wraps of `{}` are running already: end some, or choose another --name",
+        arguments.name
+    )
+}
+
+fn note_others(arguments: &Wrap, config: &Config) {
+    output::note(format_args!(
+        "countersign: another wrap of `{}` is running; this one is on record in {}",
+        arguments.name,
+        config.log.directory.display()
+    ));
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(tlog::Error::Locked)))
 }
 
 /// Headers whose values are in files, so that no credential is in an argument.
@@ -128,11 +178,15 @@ fn headers(named: &[String]) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
-async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Result<ExitCode> {
+async fn wrap(
+    config: &Config,
+    running: Running,
+    name: String,
+    command: Vec<String>,
+) -> anyhow::Result<ExitCode> {
     let Some((program, rest)) = command.split_first() else {
         bail!("name the server's command after `--`");
     };
-    let running = start(config).await?;
     let stop = running.stop.clone();
     let parts = WrapParts {
         recorder: running.recorder.clone(),
@@ -163,23 +217,35 @@ async fn wrap(config: &Config, name: String, command: Vec<String>) -> anyhow::Re
     })
 }
 
-/// The configuration of a wrap without a file: everything in one directory, made on first use.
-fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
-    let directory = data_directory(arguments)?;
+/// The configuration of a wrap without a file: everything in one directory, made on first use. The first
+/// wrap has key and log right there, others that run at the same time in a numbered directory within;
+/// all share the policy.
+fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
+    let shared = data_directory(arguments)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if arguments.name.is_empty() || !arguments.name.chars().all(plain) {
         bail!("--name must be letters, digits, `-`, `_` or `.`");
     }
-    if !directory.join("log").exists() {
-        make(&directory, &arguments.name)?;
+    let first = Place { directory: shared.clone(), log: format!("wrap-{}", arguments.name) };
+    let place = match number {
+        1 => first,
+        _ => Place {
+            directory: shared.join(number.to_string()),
+            log: format!("{}-{number}", first.log),
+        },
+    };
+    if !place.is_made() {
+        place.make((number == 1).then_some(LOCAL_POLICY))?;
         output::note(format_args!(
-            "countersign: made key, policy and log in {} (first use)",
-            directory.display()
+            "countersign: made {} in {} (first use)",
+            if number == 1 { "key, policy and log" } else { "key and log" },
+            place.directory.display()
         ));
     }
+    let directory = place.directory;
     Ok(Config {
         sha256: None,
-        gateway_name: format!("wrap-{}", arguments.name),
+        gateway_name: place.log,
         region: None,
         answers: AnswerDurability::NextCommit,
         receipts: false,
@@ -198,7 +264,7 @@ fn own_config(arguments: &Wrap) -> anyhow::Result<Config> {
             free_bytes_min: 64 << 20,
             ..LogConfig::plain(&directory.join("log"), &directory.join("keys").join("log.key"))
         },
-        policy_directory: directory.join("policy"),
+        policy_directory: shared.join("policy"),
         policy_reload: Some(Duration::from_secs(1)),
         identity: identity::Config::default(),
         limits: Limits::default(),
@@ -217,27 +283,48 @@ fn data_directory(arguments: &Wrap) -> anyhow::Result<PathBuf> {
     Ok(data.join(&arguments.name))
 }
 
-/// Made beside its final place and moved there whole, so that an interrupted first use leaves nothing
-/// half made.
-fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
-    let parent = directory.parent().filter(|p| !p.as_os_str().is_empty());
-    let parent = parent.unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(parent)
-        .with_context(|| format!("cannot make directory `{}`", parent.display()))?;
-    let new = parent.join(format!(".{name}.new-{}", std::process::id()));
-    for part in ["keys", "policy"] {
-        std::fs::create_dir_all(new.join(part))
-            .with_context(|| format!("cannot make directory `{}`", new.display()))?;
+/// Where the key and the log of a wrap are.
+struct Place {
+    directory: PathBuf,
+    /// By which name the log is known.
+    log: String,
+}
+
+impl Place {
+    /// Made beside its final place and moved there whole, so that an interrupted first use leaves
+    /// nothing half made.
+    fn make(&self, policy: Option<&str>) -> anyhow::Result<()> {
+        let parent = self.directory.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new("."));
+        let new = parent.join(format!(".{}.new-{}", self.log, std::process::id()));
+        make_directory(&new.join("keys"))?;
+        if let Some(policy) = policy {
+            make_directory(&new.join("policy"))?;
+            let path = new.join("policy").join("main.cedar");
+            setup::write_new(&path, policy.as_bytes(), 0o644)?;
+        }
+        let origin = format!("countersign.local/{}", self.log);
+        let signer = setup::make_key(&origin, &new.join("keys").join("log.key"))?;
+        setup::create_log(&new.join("log"), signer, SEGMENT_BYTES)?;
+        let Err(error) = std::fs::rename(&new, &self.directory) else { return Ok(()) };
+        // Another wrap may have been first.
+        std::fs::remove_dir_all(&new).ok();
+        if self.is_made() {
+            return Ok(());
+        }
+        let place = self.directory.display();
+        Err(error)
+            .with_context(|| format!("cannot make `{place}`: is something else there already?"))
     }
-    setup::write_new(&new.join("policy").join("main.cedar"), LOCAL_POLICY.as_bytes(), 0o644)?;
-    let signer = setup::make_key(
-        &format!("countersign.local/wrap-{name}"),
-        &new.join("keys").join("log.key"),
-    )?;
-    setup::create_log(&new.join("log"), signer, SEGMENT_BYTES)?;
-    std::fs::rename(&new, directory).with_context(|| {
-        format!("cannot make `{}`: is something else there already?", directory.display())
-    })
+
+    fn is_made(&self) -> bool {
+        self.directory.join("log").exists()
+    }
+}
+
+fn make_directory(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("cannot make directory `{}`", path.display()))
 }
 
 #[cfg(test)]

@@ -73,6 +73,38 @@ fn a_wrapped_server_works_as_before_and_is_on_record() {
 }
 
 #[test]
+fn wraps_of_one_name_at_once_each_have_their_log_and_share_the_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    // Nothing is there yet: each of the three may be the one that makes it.
+    let mut wraps = [(); 3].map(|()| start(&data));
+    for wrap in &mut wraps {
+        assert_eq!(heard(wrap, INITIALIZE)["id"], 0);
+        assert_eq!(heard(wrap, &call(1, "read"))["id"], 1);
+    }
+    let said = wraps.map(Running::end);
+    let places = [data.clone(), data.join("2"), data.join("3")];
+    for log in places.iter().map(|place| place.join("log")).skip(1) {
+        let note = format!(
+            "another wrap of `files` is running; this one is on record in {}",
+            log.display()
+        );
+        assert_eq!(said.iter().filter(|said| said.err.contains(&note)).count(), 1, "{said:?}");
+    }
+    for place in &places {
+        let calls =
+            records(place).iter().filter(|one| one["resource"]["method"] == "tools/call").count();
+        assert_eq!(calls, 1, "{}", place.display());
+        assert_eq!(place.join("policy").exists(), *place == data);
+    }
+    // One by one they all find the first place free again.
+    start(&data).end();
+    assert!(!data.join("4").exists());
+    let leftovers = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(leftovers, 1, "what was made in vain is gone");
+}
+
+#[test]
 fn a_policy_that_forbids_is_obeyed() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -141,15 +173,18 @@ fn without_a_directory_the_data_go_where_data_of_users_go() {
 }
 
 #[test]
-fn two_at_once_on_one_log_are_refused() {
+fn two_at_once_on_the_log_of_one_configuration_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data");
-    let mut first = start(&data);
-    heard(&mut first, &call(1, "read"));
-    let said = start(&data).end();
+    let gateway = directory.path().join("gw");
+    run(&["init", text(&gateway), "--name", "gw", "--url", "http://127.0.0.1:1/mcp"]).good();
+    let config = gateway.join("countersign.toml");
+    let start = || Running::start(&["wrap", "--config", text(&config), "--", "sh", "-c", SERVER]);
+    let mut first = start();
+    // Nobody local is permitted anything there; an answer it is all the same.
+    heard(&mut first, INITIALIZE);
+    let said = start().end();
     assert_eq!(said.status, Some(1));
     assert!(said.err.contains("another process is writing this log"), "{said:#?}");
     heard(&mut first, &call(2, "read"));
     assert_eq!(first.end().status, Some(0));
-    assert_eq!(records(&data).len(), 2);
 }
