@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 //! This file names the targets; it refuses to know what they do.
 
+mod archive_request;
 mod event_decode;
+mod gateway_endpoint;
+mod gateway_head;
 mod identity_bearer;
 mod inventory_state;
 mod json;
@@ -10,6 +13,7 @@ mod mcp_listing;
 mod mcp_parse;
 mod mcp_sse;
 mod note_formats;
+mod s3_listing;
 mod script;
 mod timestamp_response;
 mod tlog_checkpoint;
@@ -19,7 +23,10 @@ mod tlog_verify;
 mod verify_receipt;
 mod witness_request;
 
+pub use crate::archive_request::archive_request;
 pub use crate::event_decode::event_decode;
+pub use crate::gateway_endpoint::gateway_endpoint;
+pub use crate::gateway_head::gateway_head;
 pub use crate::identity_bearer::identity_bearer;
 pub use crate::inventory_state::inventory_state;
 pub use crate::mcp_header::mcp_header;
@@ -27,6 +34,7 @@ pub use crate::mcp_listing::mcp_listing;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
 pub use crate::note_formats::note_formats;
+pub use crate::s3_listing::s3_listing;
 pub use crate::timestamp_response::timestamp_response;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
 pub use crate::tlog_open::tlog_open;
@@ -39,7 +47,10 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its executable and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive_request", archive_request),
     ("event_decode", event_decode),
+    ("gateway_endpoint", gateway_endpoint),
+    ("gateway_head", gateway_head),
     ("identity_bearer", identity_bearer),
     ("inventory_state", inventory_state),
     ("mcp_header", mcp_header),
@@ -47,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
     ("note_formats", note_formats),
+    ("s3_listing", s3_listing),
     ("timestamp_response", timestamp_response),
     ("tlog_checkpoint", tlog_checkpoint),
     ("tlog_open", tlog_open),

@@ -58,7 +58,10 @@ macro_rules! replay {
 }
 
 replay! {
+    archive_request
     event_decode
+    gateway_endpoint
+    gateway_head
     identity_bearer
     inventory_state
     mcp_header
@@ -66,6 +69,7 @@ replay! {
     mcp_parse
     mcp_sse
     note_formats
+    s3_listing
     timestamp_response
     tlog_checkpoint
     tlog_open

@@ -47,7 +47,8 @@ impl Gateway {
             let endpoints = self.table.load().endpoints().join(" ");
             return Err(TurnedAway::Noise(Cause::Path(endpoints)));
         }
-        door.check_head(uri, &inbound.headers).map_err(TurnedAway::Message)?;
+        check_head((uri, &inbound.headers), &door.allowed_hosts, &door.allowed_origins)
+            .map_err(TurnedAway::Message)?;
         let mut served = route.methods().split(", ");
         if !served.any(|served| served == inbound.method.as_str()) {
             return Err(TurnedAway::Noise(Cause::Method(route.methods())));
@@ -90,31 +91,6 @@ impl Gateway {
 }
 
 impl Door {
-    fn check_head(&self, uri: &Uri, map: &HeaderMap) -> Result<(), Cause> {
-        let shown = |name| {
-            let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-            event::bounded(&value.unwrap_or_default(), 100)
-        };
-        if !headers::host_allowed(uri.authority(), map, &self.allowed_hosts) {
-            let authority =
-                uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
-            return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
-        }
-        if !headers::origin_allowed(map, &self.allowed_origins) {
-            return Err(Cause::Origin(shown(http::header::ORIGIN)));
-        }
-        if let Some(name) = claims::overrides(map) {
-            return Err(Cause::Override(name.as_str()));
-        }
-        if headers::drops_what_counts(map) {
-            return Err(Cause::Override(http::header::CONNECTION.as_str()));
-        }
-        if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
-            return Err(Cause::OutOfPlace("second session id in one"));
-        }
-        Ok(())
-    }
-
     /// Reads a body of bounded size in bounded time. Only POST has one.
     async fn read_body(
         &self,
@@ -126,12 +102,7 @@ impl Door {
         if method != Method::POST {
             return Ok(Bytes::new());
         }
-        if headers::is_encoded(map) || headers::is_transfer_coded(map) {
-            return Err(Cause::Encoded);
-        }
-        if !headers::media_type_is(map, "application/json") {
-            return Err(Cause::MediaType);
-        }
+        check_body_head(map)?;
         let limited = Limited::new(body, bytes_max).collect();
         match tokio::time::timeout(self.body_timeout, limited).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -139,6 +110,46 @@ impl Door {
             Ok(Err(_)) | Err(_) => Err(Cause::Incomplete),
         }
     }
+}
+
+/// What must be true of the head of every request.
+pub(crate) fn check_head(
+    (uri, map): (&Uri, &HeaderMap),
+    allowed_hosts: &[String],
+    allowed_origins: &[String],
+) -> Result<(), Cause> {
+    let shown = |name| {
+        let value = map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        event::bounded(&value.unwrap_or_default(), 100)
+    };
+    if !headers::host_allowed(uri.authority(), map, allowed_hosts) {
+        let authority = uri.authority().map(|authority| event::bounded(authority.as_str(), 100));
+        return Err(Cause::Host(authority.unwrap_or_else(|| shown(http::header::HOST))));
+    }
+    if !headers::origin_allowed(map, allowed_origins) {
+        return Err(Cause::Origin(shown(http::header::ORIGIN)));
+    }
+    if let Some(name) = claims::overrides(map) {
+        return Err(Cause::Override(name.as_str()));
+    }
+    if headers::drops_what_counts(map) {
+        return Err(Cause::Override(http::header::CONNECTION.as_str()));
+    }
+    if map.get_all(headers::SESSION_ID).iter().nth(1).is_some() {
+        return Err(Cause::OutOfPlace("second session id in one"));
+    }
+    Ok(())
+}
+
+/// What the head must say of a body that is read.
+pub(crate) fn check_body_head(map: &HeaderMap) -> Result<(), Cause> {
+    if headers::is_encoded(map) || headers::is_transfer_coded(map) {
+        return Err(Cause::Encoded);
+    }
+    if !headers::media_type_is(map, "application/json") {
+        return Err(Cause::MediaType);
+    }
+    Ok(())
 }
 
 /// Exchanges of strangers at once; more are refused before their bodies are read.

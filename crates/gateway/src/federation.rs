@@ -5,7 +5,7 @@
 mod ask;
 mod batches;
 mod carried;
-mod cursor;
+pub(crate) mod cursor;
 mod discover;
 mod era;
 mod given;

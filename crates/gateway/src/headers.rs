@@ -96,6 +96,9 @@ pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-i
 /// Where to resume an event stream (2025-11-25 transports, "Resumability and Redelivery").
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The trace that a request belongs to (W3C Trace Context, section 3.2).
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The headers of a client request as they go upstream. `session` tells whether the session header is
 /// meaningful; requests of stateless revisions lose it, so that it cannot smuggle a session that was
 /// not checked.
@@ -203,19 +206,29 @@ pub(crate) fn session_id_is_fine(headers: &HeaderMap) -> bool {
 const SESSION_ID_BYTES_MAX: usize = 1_024;
 
 /// Whether the media type of a message body or answer is `expected`, parameters aside. A `charset`
-/// other than UTF-8 is not accepted: the upstream might decode the bytes otherwise than we do.
+/// other than UTF-8 is not accepted, nor one that stands where no parameter begins: the upstream might
+/// decode the bytes otherwise than we do.
 pub(crate) fn media_type_is(headers: &HeaderMap, expected: &str) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Some(value) = only(headers, &header::CONTENT_TYPE) else { return false };
     let Ok(value) = value.to_str() else { return false };
     let mut parts = value.split(';');
     let essence = parts.next().unwrap_or("").trim();
     essence.eq_ignore_ascii_case(expected)
         && parts.all(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            !name.trim().eq_ignore_ascii_case("charset")
-                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            if name.trim().eq_ignore_ascii_case("charset") {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            } else {
+                !parameter.to_ascii_lowercase().contains("charset")
+            }
         })
+}
+
+/// The value of a header that is there exactly once.
+pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    Some(value)
 }
 
 /// Whether an answer names itself a stream of events otherwise than [`media_type_is`] reads it: with
@@ -253,8 +266,8 @@ fn has_other_than(headers: &HeaderMap, name: &HeaderName, plain: &[u8]) -> bool 
 #[cfg(test)]
 mod tests {
     use super::{
-        client_reply, host_allowed, is_encoded, is_transfer_coded, media_type_is, origin_allowed,
-        upstream_request,
+        TRACEPARENT, client_reply, host_allowed, is_encoded, is_transfer_coded, media_type_is,
+        only, origin_allowed, upstream_request,
     };
     use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -349,6 +362,16 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_comes_twice_says_nothing() {
+        let one = headers(&[("traceparent", "a"), ("tracestate", "b")]);
+        assert_eq!(only(&one, &TRACEPARENT).unwrap(), "a");
+        assert!(
+            only(&headers(&[("traceparent", "a"), ("traceparent", "a")]), &TRACEPARENT).is_none()
+        );
+        assert!(only(&headers(&[]), &TRACEPARENT).is_none());
+    }
+
+    #[test]
     fn media_types_and_encodings() {
         let json = "application/json";
         assert!(media_type_is(&headers(&[("content-type", "application/json")]), json));
@@ -360,6 +383,12 @@ mod tests {
             &headers(&[("content-type", "application/json; charset=utf-16")]),
             json
         ));
+        // A reader that looks for the word finds a charset in each of these.
+        for odd in ["x=y charset=utf-16", "x=\"a;charset=utf-16\"", "charset*=utf-16''", "Charset"]
+        {
+            let odd = headers(&[("content-type", &format!("application/json; {odd}"))]);
+            assert!(!media_type_is(&odd, json), "{odd:?}");
+        }
         assert!(!media_type_is(&headers(&[("content-type", "text/plain")]), json));
         assert!(!media_type_is(&headers(&[]), json));
         assert!(is_encoded(&headers(&[("content-encoding", "gzip")])));

@@ -48,7 +48,10 @@ mod stall;
 mod state;
 mod table;
 mod tally;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;
+mod traceparent;
 mod upstream;
 mod withheld;
 mod wrap;
@@ -63,6 +66,7 @@ pub use observer::{
 };
 pub use reload::{Changeable, Reloaded};
 pub use state::{ServerState, State};
+pub use traceparent::Traceparent;
 pub use upstream::http::BadUpstream;
 pub use upstream::process::SpawnError;
 pub use wrap::remote::{WrapUrlParts, wrap_url};

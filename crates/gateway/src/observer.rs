@@ -3,6 +3,7 @@
 
 use crate::asked::{Asked, Ending};
 use crate::call::Call;
+use crate::headers;
 use crate::pipeline::{Pipeline, Received};
 use crate::quota::Slot;
 use crate::refusal::Refusal;
@@ -58,7 +59,8 @@ pub struct AdmittedCall<'a> {
     pub protocol: Option<&'a str>,
     /// `_meta.traceparent` of the message, as the caller wrote it.
     pub traceparent: Option<&'a str>,
-    /// The header `traceparent` of the HTTP request, as the caller wrote it.
+    /// The header `traceparent` of the HTTP request, as the caller wrote it; none when there are several
+    /// (W3C Trace Context, section 3.2: there is one).
     pub http_traceparent: Option<&'a str>,
     /// Address and port of the caller.
     pub peer: Option<&'a str>,
@@ -139,7 +141,8 @@ impl Pipeline {
         let admission = received.arrived.elapsed();
         let elapsed_us = u64::try_from(admission.as_micros()).unwrap_or(u64::MAX);
         let method = method_label(call);
-        let header = received.headers.as_ref().and_then(|headers| headers.get("traceparent"));
+        let header =
+            received.headers.as_ref().and_then(|map| headers::only(map, &headers::TRACEPARENT));
         let span = self.observer.admitted(&AdmittedCall {
             call: received.call,
             method,

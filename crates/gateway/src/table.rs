@@ -128,7 +128,7 @@ fn by_events(endpoint: Endpoint, before: &str, last: &str) -> Route {
 }
 
 /// `NAME`, `/s/NAME` and `/mcp` of `/s/NAME/mcp`.
-fn server_of(path: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn server_of(path: &str) -> Option<(&str, &str, &str)> {
     let (before, last) = path.split_at(path.rfind('/')?);
     let name = before.strip_prefix("/s/").filter(|name| !name.contains('/'))?;
     Some((name, before, last))

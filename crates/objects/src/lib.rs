@@ -7,6 +7,8 @@ mod key;
 mod list;
 mod lock;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod wire;
 
 pub use config::{BadConfig, Config, Credentials, Limits};

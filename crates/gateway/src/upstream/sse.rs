@@ -120,7 +120,7 @@ impl Spoken {
 
 /// The address for messages, which must be of the same origin as the stream: what a server says must
 /// not lead a client elsewhere.
-fn endpoint_at(stream: &Url, endpoint: &str) -> Option<Uri> {
+pub(crate) fn endpoint_at(stream: &Url, endpoint: &str) -> Option<Uri> {
     let mut url = stream.join(endpoint.trim()).ok()?;
     if url.origin() != stream.origin() {
         return None;

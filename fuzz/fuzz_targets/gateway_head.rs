@@ -1,0 +1,3 @@
+//! Hands what libFuzzer makes up to [`fuzz::gateway_head`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::gateway_head(data));
