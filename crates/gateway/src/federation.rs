@@ -129,6 +129,7 @@ impl Federation {
             || Arc::new(HeldSessions::new(limits.sessions_max, limits.session_idle)),
             |before| Arc::clone(&before.held),
         );
+        held.rebound(limits.sessions_max, limits.session_idle);
         Some(Self {
             sessions,
             held,
@@ -171,8 +172,7 @@ impl Federation {
     /// Forgets idle sessions, and ends those that the gateway holds itself.
     pub(crate) fn sweep(self: &Arc<Self>, now: Instant) {
         self.sessions.sweep(now);
-        let this = Arc::clone(self);
-        self.exchanges.spawn(async move { this.end_idle_held(now).await });
+        self.end_idle_held(now);
     }
 
     /// Whether both hold the same sessions with members.

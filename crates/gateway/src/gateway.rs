@@ -151,6 +151,21 @@ impl Gateway {
         }
     }
 
+    /// Ends sessions and programs that were idle for too long at `now`. [`Self::serve`] does so from time
+    /// to time.
+    pub async fn end_idle(&self, now: Instant) {
+        noise::record(&self.recorder, self.noise.settle(now));
+        let table = self.table.load_full();
+        // Those that the gateway holds go first: it ends them at the servers, where they are as idle.
+        if let Some(federation) = &table.federation {
+            federation.sweep(now);
+        }
+        for backend in &table.backends {
+            backend.sweep(now).await;
+            backend.actors.forget_idle(now);
+        }
+    }
+
     /// The paths of the MCP endpoints.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
@@ -172,15 +187,7 @@ impl Gateway {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            noise::record(&self.recorder, self.noise.settle(Instant::now()));
-            let table = self.table.load_full();
-            for backend in &table.backends {
-                backend.sweep(Instant::now()).await;
-                backend.actors.forget_idle(Instant::now());
-            }
-            if let Some(federation) = &table.federation {
-                federation.sweep(Instant::now());
-            }
+            self.end_idle(Instant::now()).await;
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Sessions of the legacy revisions: whose they are, and which calls wait for an answer in either
 //! direction. A session id is a secret that works like a password; only its digest is kept.
 
+mod room;
+
+use self::room::dispensable;
 use crate::asked::Asked;
 use crate::bounds::Bounds;
 use crate::upstream::conversation::Conversation;
@@ -434,6 +437,13 @@ impl Sessions {
         Ok(Arc::clone(session))
     }
 
+    /// Keeps a session for now, however idle it was: whoever opened it on behalf of a client ends it.
+    pub(crate) fn keep(&self, id: &[u8], now: Instant) {
+        if let Some(session) = self.lock().get(&handle_digest(id)) {
+            session.lock().last_used = now;
+        }
+    }
+
     /// Sessions kept.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -458,24 +468,6 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
         self.by_digest.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The session that has to go when there is no room for one more of this owner: of the owner with the most
-/// sessions, if that one has at least two more, the one that was used least lately of those without a call
-/// in progress. So nobody can take all places from others, and who has most has to end some first.
-fn dispensable(sessions: &HashMap<String, Arc<Session>>, owner: &Owner) -> Option<String> {
-    let mut counts: HashMap<&Owner, usize> = HashMap::new();
-    for session in sessions.values() {
-        *counts.entry(&session.owner).or_default() += 1;
-    }
-    let own = counts.get(owner).copied().unwrap_or_default();
-    let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-    if count < own + 2 {
-        return None;
-    }
-    let idle = sessions.iter().filter(|(_, session)| session.owner == *most && session.is_idle());
-    let oldest = idle.min_by_key(|(_, session)| session.lock().last_used);
-    oldest.map(|(digest, _)| digest.clone())
 }
 
 /// The configured number of sessions is in use.

@@ -55,9 +55,7 @@ impl Federation {
         let session = inner.session.clone().ok_or(Cause::UnknownSession)?;
         let call = Older::of(request, session.next_id()).map_err(Cause::OtherEra)?;
         let link = self.link(&inner, place).await.ok_or_else(|| self.down(place))?;
-        if let Some(level) = call.level {
-            self.ask_for_level(&inner, place, &link, level).await;
-        }
+        self.ask_for_level(&inner, place, &link, call.level).await;
         let body = call.request(&body).ok_or(Cause::UnknownName)?;
         let id = Some(call.own.clone());
         let (head, answer) = oneshot::channel();
@@ -78,10 +76,9 @@ impl Federation {
 
     /// A member tells what it logs from the level on that it was asked for; what a client did not ask for
     /// is left out again.
-    async fn ask_for_level(&self, inner: &Whole, place: usize, link: &Link, level: Level) {
-        let (Some(session), Some(member)) = (&inner.session, self.members.get(place)) else {
-            return;
-        };
+    async fn ask_for_level(&self, inner: &Whole, place: usize, link: &Link, level: Option<Level>) {
+        let (Some(level), Some(session)) = (level, &inner.session) else { return };
+        let Some(member) = self.members.get(place) else { return };
         if !link.offers(&["logging"]) || !session.is_quieter(&member.prefix, level) {
             return;
         }
@@ -114,6 +111,10 @@ impl Carried {
             };
             if let Some(again) = again {
                 link = again;
+                // What the lost session was told is not known in this one.
+                self.federation
+                    .ask_for_level(&self.inner, self.place, &link, self.call.level)
+                    .await;
                 let Some(second) = self.ask(&link, &mut client).await else { return };
                 response = second;
             }

@@ -3,15 +3,16 @@
 //! an id of them. Refuses to know what is asked in them.
 
 use super::era::without_message;
-use super::session::{Opening, Session};
+use super::session::{Link, Opening, Session};
 use super::{Federation, Whole, older};
 use crate::asked::Origin;
+use crate::bounds::Bounds;
 use crate::refusal::Cause;
 use crate::session::Owner;
 use bytes::Bytes;
 use event::Actor;
 use http::{HeaderMap, Method as HttpMethod};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct HeldSessions {
     by_owner: Mutex<HashMap<Owner, Arc<Held>>>,
-    sessions_max: usize,
-    idle: Duration,
+    /// Sessions, and how long one may be idle.
+    bounds: Bounds,
 }
 
 /// One caller's.
@@ -34,7 +35,12 @@ pub(super) struct Held {
 
 impl HeldSessions {
     pub(super) fn new(sessions_max: usize, idle: Duration) -> Self {
-        Self { by_owner: Mutex::default(), sessions_max, idle }
+        Self { by_owner: Mutex::default(), bounds: Bounds::new(sessions_max, idle) }
+    }
+
+    /// Other bounds from now on; sessions that are there stay as long as they are used.
+    pub(super) fn rebound(&self, sessions_max: usize, idle: Duration) {
+        self.bounds.set(sessions_max, idle);
     }
 
     /// The session of this caller, made when there is none; `None` when no more can be kept.
@@ -50,7 +56,7 @@ impl HeldSessions {
             known.session.touch(now);
             return Some(Arc::clone(&known.session));
         }
-        if self.sessions_max <= held.len() {
+        if self.bounds.most() <= held.len() {
             return None;
         }
         let made = Arc::new(make());
@@ -60,7 +66,7 @@ impl HeldSessions {
     }
 
     fn take_idle(&self, now: Instant) -> Vec<Arc<Held>> {
-        let idle = self.idle;
+        let idle = self.bounds.age();
         let mut held = self.lock();
         held.extract_if(|_, held| held.session.is_idle(now, idle)).map(|(_, held)| held).collect()
     }
@@ -100,25 +106,40 @@ impl Federation {
         session
     }
 
-    /// Ends the sessions that nobody needed for long.
-    pub(super) async fn end_idle_held(&self, now: Instant) {
-        self.end_held(self.held.take_idle(now)).await;
+    /// Takes out the sessions that nobody needed for long, and ends them at the members, whom nobody
+    /// waits for.
+    pub(super) fn end_idle_held(self: &Arc<Self>, now: Instant) {
+        let taken = self.taken(self.held.take_idle(now), now);
+        let this = Arc::clone(self);
+        self.exchanges.spawn(async move { this.end_held(taken).await });
     }
 
     /// Ends all of them, at the members too.
     pub(crate) async fn end(&self) {
-        self.end_held(self.held.take_all()).await;
+        self.end_held(self.taken(self.held.take_all(), Instant::now())).await;
     }
 
-    async fn end_held(&self, sessions: Vec<Arc<Held>>) {
-        for some in sessions.chunks(ENDED_AT_ONCE) {
+    /// With the links of each. The sessions of the members are as idle, and kept until they are ended.
+    fn taken(&self, sessions: Vec<Arc<Held>>, now: Instant) -> Vec<Taken> {
+        let taken = sessions.into_iter().map(|held| (held.session.take_links(), held));
+        let taken: Vec<Taken> = taken.collect();
+        for (prefix, link) in taken.iter().flat_map(|(links, _)| links) {
+            if let (Some((_, member)), Some(id)) = (self.member(prefix), &link.id) {
+                member.backend.pipeline.sessions.keep(id.as_bytes(), now);
+            }
+        }
+        taken
+    }
+
+    async fn end_held(&self, taken: Vec<Taken>) {
+        for some in taken.chunks(ENDED_AT_ONCE) {
             let mut parts = Vec::new();
-            for held in some {
+            for (links, held) in some {
                 let whole = self.ending(held);
-                for (prefix, link) in held.session.take_links() {
-                    let Some((place, _)) = self.member(&prefix) else { continue };
+                for (prefix, link) in links {
+                    let Some((place, _)) = self.member(prefix) else { continue };
                     if link.id.is_some() {
-                        let headers = whole.headers_on(&link, None);
+                        let headers = whole.headers_on(link, None);
                         parts.push((place, whole.part(HttpMethod::DELETE, headers, Bytes::new())));
                     }
                 }
@@ -154,6 +175,9 @@ impl Whole {
         }
     }
 }
+
+/// A session that is to end, with its links by prefix.
+type Taken = (BTreeMap<String, Link>, Arc<Held>);
 
 /// Sessions that are ended at once; the others wait.
 const ENDED_AT_ONCE: usize = 32;

@@ -11,6 +11,7 @@ use event::Status;
 use http::Method;
 use serde_json::{Value, json as value};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A server that knows sessions only, of the revision 2025-11-25.
 async fn older() -> Upstream {
@@ -223,6 +224,56 @@ async fn a_session_that_the_member_lost_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_held_session_that_nobody_needs_ends_at_its_member() {
+    let (older, _newer, rig) = mixed().await;
+    for subject in ["alice", "bob"] {
+        assert_eq!(rig.send_as(subject, modern_call("1", "srv__echo")).await.status, 200);
+    }
+    let ends = || {
+        let seen = older.seen().into_iter().filter(|seen| seen.method == Method::DELETE);
+        let mut ids: Vec<_> = seen.map(|seen| seen.headers["mcp-session-id"].clone()).collect();
+        ids.sort();
+        ids
+    };
+    // The bound of the configuration that is in force now.
+    let mut next = rig.changeable.clone();
+    next.limits.session_idle = Duration::from_secs(600);
+    rig.gateway.reload(&next).unwrap();
+    rig.gateway.end_idle(Instant::now() + Duration::from_secs(300)).await;
+    assert!(ends().is_empty());
+    rig.gateway.end_idle(Instant::now() + Duration::from_secs(601)).await;
+    let ended = |trail: &trail::Trail| trail.calls("http/delete").len() == 2 && trail.is_settled();
+    let trail = rig.until(ended).await;
+    assert_eq!(ends(), ["s-1", "s-2"]);
+    let mut actors: Vec<_> = trail
+        .calls("http/delete")
+        .iter()
+        .map(|call| call.asked.actor.as_ref().unwrap().id.clone())
+        .collect();
+    actors.sort();
+    assert_eq!(actors, ["alice", "bob"]);
+    // Who comes back has another one, and it is the only one to end.
+    assert!(ask(&rig, modern_call("2", "srv__echo")).await["result"].is_object());
+    let trail = rig.stop().await;
+    assert_eq!(ends(), ["s-1", "s-2", "s-3"]);
+    assert!(trail.refusals().is_empty(), "{:#?}", trail.refusals());
+}
+
+#[tokio::test]
+async fn held_sessions_are_as_many_as_the_configuration_in_force_says() {
+    let (older, _newer, rig) = mixed().await;
+    assert!(ask(&rig, modern_call("1", "srv__echo")).await["result"].is_object());
+    let mut next = rig.changeable.clone();
+    next.limits.sessions_max = 1;
+    rig.gateway.reload(&next).unwrap();
+    let bob = rig.send_as("bob", modern_call("2", "srv__echo")).await;
+    assert_eq!((bob.status, reason(&bob.message().await)), (503, "gateway.overloaded"));
+    assert!(ask(&rig, modern_call("3", "srv__echo")).await["result"].is_object());
+    assert_eq!(methods(&older).iter().filter(|m| *m == "initialize").count(), 1);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_said_before_the_answer_is_for_the_client_of_this_request() {
     let (older, mut waiting) = Upstream::with_sessions().await;
     let newer = newer().await;
@@ -283,6 +334,130 @@ async fn what_is_said_before_the_answer_is_for_the_client_of_this_request() {
     let trail = stop.await.unwrap();
     assert_eq!(trail.call("tools/call").status(), Status::Ok);
     assert!(trail.calls("roots/list").iter().all(|call| call.end.is_some()));
+}
+
+/// Asks for a level when it is called with one; answers are streams that begin with log messages.
+async fn logging(members: Arc<Mutex<Vec<String>>>) -> Upstream {
+    Upstream::start(move |seen| {
+        let members = Arc::clone(&members);
+        async move {
+            let message = seen.message().unwrap_or_default();
+            match seen.rpc_method().as_deref() {
+                Some("logging/setLevel") => {
+                    let level = message["params"]["level"].as_str().unwrap().to_owned();
+                    members.lock().unwrap().push(level);
+                }
+                Some("tools/call") => {
+                    let log = |level: &str| {
+                        let params = format!(r#""params":{{"level":"{level}","n":1.00}}"#);
+                        let method = r#""method":"notifications/message""#;
+                        crate::messages::event(&format!(r#"{{"jsonrpc":"2.0",{method},{params}}}"#))
+                    };
+                    let said: String =
+                        ["debug", "info", "warning", "odd", "emergency"].map(log).concat();
+                    let last = value!({"jsonrpc": "2.0", "id": message["id"], "result": {}});
+                    let stream = said + &crate::messages::event(&last.to_string());
+                    return Some(typed(200, "text/event-stream", stream));
+                }
+                _ => {}
+            }
+            Some(answer(&seen, "s-1"))
+        }
+    })
+    .await
+}
+
+/// A call of 2026-07-28 that wants to hear what is logged from this level on.
+fn call_at(level: Option<&str>) -> Ask {
+    let level = level.map(|level| format!(r#","io.modelcontextprotocol/logLevel":"{level}""#));
+    let meta = format!("{MODERN}{}", level.unwrap_or_default());
+    let params = format!(r#""name":"srv__echo","arguments":{{}},"_meta":{{{meta}}}"#);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{{params}}}}}"#);
+    Ask { body: body.into(), ..modern_call("9", "srv__echo") }
+}
+
+#[tokio::test]
+async fn a_client_hears_what_is_logged_from_the_level_on_that_it_asked_for() {
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let (older, newer) = (logging(Arc::clone(&asked_for)).await, newer().await);
+    let rig = Plan::http(&older).and("new", newer.address).start().await;
+    for (level, heard) in [
+        (None, &[][..]),
+        (Some("warning"), &["warning", "emergency"]),
+        (Some("emergency"), &["emergency"]),
+        (Some("debug"), &["debug", "info", "warning", "emergency"]),
+        (Some("odd"), &[]),
+        (None, &[]),
+    ] {
+        let reply = rig.send(call_at(level)).await;
+        let text = String::from_utf8(reply.bytes().await.to_vec()).unwrap();
+        let events: Vec<&str> = text.split_inclusive("\n\n").collect();
+        let (last, told) = events.split_last().unwrap();
+        assert!(last.contains(r#""id":9,"#), "{text}");
+        let log = |level: &&str| {
+            let params = format!(r#""params":{{"level":"{level}","n":1.00}}"#);
+            let method = r#""method":"notifications/message""#;
+            crate::messages::event(&format!(r#"{{"jsonrpc":"2.0",{method},{params}}}"#))
+        };
+        assert_eq!(told, heard.iter().map(log).collect::<Vec<_>>(), "{level:?}");
+    }
+    // Only where it says more than before.
+    assert_eq!(*asked_for.lock().unwrap(), ["warning", "debug"]);
+    rig.stop().await;
+}
+
+/// A program logs to its one output: what it says belongs to the call that is in progress.
+#[tokio::test]
+async fn what_a_program_logs_is_heard_by_the_client_whose_call_it_is_at() {
+    let script = r#"
+say() { printf '%s\n' "$1"; }
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[,\}]*}
+  case $line in
+    *server/discover*) say '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32601,"message":"no"}}' ;;
+    *'"initialize"'*) say '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"logging":{}},"serverInfo":{"name":"sh","version":"1"}}}' ;;
+    *tools/call*)
+      say '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}'
+      say '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":2}}'
+      say '{"jsonrpc":"2.0","id":'"$id"',"result":{}}' ;;
+    *'"notifications/'*) ;;
+    *) say '{"jsonrpc":"2.0","id":'"$id"',"result":{}}' ;;
+  esac
+done
+"#;
+    let newer = newer().await;
+    let rig = Plan::sh(script).and("new", newer.address).start().await;
+    for (level, heard) in [(None, &[][..]), (Some("info"), &[1, 2]), (Some("error"), &[2])] {
+        let reply = rig.send(call_at(level)).await;
+        let text = String::from_utf8(reply.bytes().await.to_vec()).unwrap();
+        let data: Vec<_> =
+            [1, 2].into_iter().filter(|n| text.contains(&format!(r#""data":{n}"#))).collect();
+        assert_eq!(data, heard, "{text}");
+        assert!(text.contains(r#""resultType":"complete""#), "{text}");
+    }
+    let trail = rig.stop().await;
+    assert_eq!(trail.calls("logging/setLevel").len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_opened_again_is_told_the_level_again() {
+    let life = Arc::new(Mutex::new("s-1"));
+    let lives = Arc::clone(&life);
+    let restarted = Upstream::start(move |seen| {
+        let session = *lives.lock().unwrap();
+        async move { Some(answer(&seen, session)) }
+    })
+    .await;
+    let newer = newer().await;
+    let rig = Plan::http(&restarted).and("new", newer.address).start().await;
+    assert!(ask(&rig, call_at(Some("info"))).await["result"].is_object());
+    *life.lock().unwrap() = "s-2";
+    assert!(ask(&rig, call_at(Some("info"))).await["result"].is_object());
+    let all = methods(&restarted);
+    let again =
+        ["tools/call", "initialize", "notifications/initialized", "logging/setLevel", "tools/call"];
+    assert_eq!(all[all.len() - 5..], again);
+    rig.stop().await;
 }
 
 #[tokio::test]

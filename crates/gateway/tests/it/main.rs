@@ -36,6 +36,7 @@ mod reload;
 mod rig;
 mod sessions;
 mod shutdown;
+mod skills;
 mod smuggling;
 mod sse_servers;
 mod stalls;
