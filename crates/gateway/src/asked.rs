@@ -74,8 +74,8 @@ pub(crate) struct Ending {
     pub(crate) task: Option<TaskState>,
     /// Digests of the handles that the answer gives out.
     pub(crate) handles: Vec<String>,
-    /// The client was there and did not take its answer.
-    pub(crate) stalled: bool,
+    /// What of the client kept it from its answer, in a word.
+    pub(crate) client: Option<&'static str>,
 }
 
 impl Ending {
@@ -91,14 +91,13 @@ impl Ending {
             session: None,
             task: None,
             handles: Vec::new(),
-            stalled: false,
+            client: None,
         }
     }
 
     /// Facts for the record that have no field of their own.
     pub(crate) fn details(&self) -> BTreeMap<String, String> {
-        let stalled = self.stalled.then(|| ("client".to_owned(), "stalled".to_owned()));
-        stalled.into_iter().collect()
+        self.client.map(|client| ("client".to_owned(), client.to_owned())).into_iter().collect()
     }
 }
 

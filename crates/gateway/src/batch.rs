@@ -5,12 +5,13 @@
 use crate::array;
 use crate::backend::Backend;
 use crate::bodies::answer_to;
-use crate::body::{CHUNKS_MAX, ReplyBody};
+use crate::body::{CHUNKS, ReplyBody};
 use crate::client::{ClientEnd, ClientStream};
 use crate::endpoint::Endpoint;
 use crate::headers;
 use crate::inbound::Inbound;
 use crate::pipeline::{Pipeline, Received, known};
+use crate::queue::{Receiver, Sender, Weighed, queue};
 use crate::refusal::{Cause, Refusal, broken_call, json_response};
 use crate::relay::event_stream_head;
 use crate::source::sse_event;
@@ -22,7 +23,6 @@ use mcp::sse::SseParser;
 use mcp::{Frame, Message, Method, RequestId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// One message of a batch.
@@ -49,6 +49,25 @@ enum Piece {
 struct Whole {
     status: StatusCode,
     messages: Vec<Bytes>,
+}
+
+/// Bytes of answers that wait for the others of their batch; when there are more, they go out as a stream.
+const GATHERED_BYTES_MAX: usize = 16 << 20;
+
+impl Weighed for Piece {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(whole) => whole.bytes(),
+            Self::Event(event) => event.len(),
+            Self::Cut => 0,
+        }
+    }
+}
+
+impl Weighed for Whole {
+    fn bytes(&self) -> usize {
+        self.messages.iter().map(Bytes::len).sum()
+    }
 }
 
 impl Pipeline {
@@ -115,7 +134,7 @@ pub(crate) async fn carry(
     client: ClientEnd,
 ) {
     let chain = Chain { root: inbound.chain.root.or(Some(call)), ..inbound.chain };
-    let (pieces, queue) = mpsc::channel(CHUNKS_MAX);
+    let (pieces, waiting) = queue(CHUNKS);
     let patience = endpoint.limits().write_timeout;
     let carried = async move {
         let mut running = JoinSet::new();
@@ -131,7 +150,7 @@ pub(crate) async fn carry(
         drop(pieces);
         while running.join_next().await.is_some() {}
     };
-    let gathered = gather(call, queue, client, patience);
+    let gathered = gather(call, waiting, client, patience);
     tokio::pin!(gathered);
     // A client that goes away ends what is still carried.
     tokio::select! {
@@ -146,7 +165,7 @@ async fn element(
     inbound: Inbound,
     id: Option<RequestId>,
     call: CallId,
-    pieces: mpsc::Sender<Piece>,
+    pieces: Sender<Piece>,
 ) {
     let response = endpoint.ask_single(inbound).await;
     let (head, mut body) = response.into_parts();
@@ -193,15 +212,15 @@ fn messages_in(
     }
 }
 
-/// Gathers until everything has come, or an answer turns out to be a stream. Returns early
-/// when the client is gone.
+/// Gathers until everything has come, an answer turns out to be a stream, or too much has come for one
+/// piece. Returns early when the client is gone.
 async fn gather(
     call: CallId,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: Receiver<Piece>,
     mut client: ClientEnd,
     patience: Duration,
 ) {
-    let mut wholes = Vec::new();
+    let (mut wholes, mut bytes) = (Vec::new(), 0_usize);
     loop {
         let next = tokio::select! {
             biased;
@@ -209,7 +228,10 @@ async fn gather(
             next = pieces.recv() => next,
         };
         match next {
-            Some(Piece::Whole(whole)) => wholes.push(whole),
+            Some(Piece::Whole(whole)) if whole.bytes() <= GATHERED_BYTES_MAX - bytes => {
+                bytes += whole.bytes();
+                wholes.push(whole);
+            }
             Some(piece) => {
                 let Ok(stream) = client.stream(event_stream_head()) else { return };
                 return gather_stream(wholes, piece, pieces, (stream, patience)).await;
@@ -224,7 +246,7 @@ async fn gather(
 async fn gather_stream(
     wholes: Vec<Whole>,
     first: Piece,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: Receiver<Piece>,
     (stream, patience): (ClientStream, Duration),
 ) {
     let mut ready: Vec<Piece> = wholes.into_iter().map(Piece::Whole).collect();

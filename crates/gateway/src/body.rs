@@ -1,5 +1,6 @@
 //! Bodies of answers: whole, or streamed chunk by chunk from the task that carries the exchange.
 
+use crate::queue::{Bound, Receiver, Sender};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
@@ -7,10 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
 
 /// Chunks that may wait between the exchange and a slow client.
-pub(crate) const CHUNKS_MAX: usize = 16;
+pub(crate) const CHUNKS: Bound = Bound { items: 16, bytes: 1 << 20 };
+
+/// Where the chunks of [`ReplyBody::Chunks`] come from.
+pub(crate) type Chunks = Sender<Result<Bytes, Cut>>;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
@@ -18,11 +21,11 @@ pub(crate) enum ReplyBody {
     /// Everything is here.
     Whole(Option<Bytes>),
     /// Chunks follow; an `Err` breaks the connection, so that a cut stream never looks complete.
-    Chunks(mpsc::Receiver<Result<Bytes, Cut>>),
+    Chunks(Receiver<Result<Bytes, Cut>>),
     /// The same; when `cut` is set, their end is a break.
     Carried {
         /// What comes.
-        chunks: mpsc::Receiver<Bytes>,
+        chunks: Receiver<Bytes>,
         /// Set before the last sender is dropped. There may be no room for an `Err` in the queue.
         cut: Arc<AtomicBool>,
     },

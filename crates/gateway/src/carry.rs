@@ -20,6 +20,7 @@ use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
 use crate::upstream::lines::Lines;
+use crate::upstream::waiting::Behind;
 use crate::withheld::{Scene, Withheld, Withholding};
 use aws_lc_rs::rand;
 use bytes::Bytes;
@@ -227,7 +228,9 @@ impl Exchange<'_> {
             biased;
             () = self.stop.cancelled() => Err(End::Stopped),
             () = client.gone() => Err(End::Gone),
-            first = tokio::time::timeout(timeout, lines.next()) => first.map_err(|_| End::TimedOut),
+            first = tokio::time::timeout(timeout, lines.next()) => {
+                first.map_err(|_| End::TimedOut).and_then(|next| next.map_err(|Behind| End::Behind))
+            }
         };
         let end = match first {
             Ok(Some(line)) => return self.answer_stdio(line, lines, client).await,
@@ -246,9 +249,11 @@ impl Exchange<'_> {
         if end == End::Stopped {
             return self.stopped(client).await;
         }
-        if end == End::TimedOut {
-            return self.fail(client, &Failure::from(&SendError::TimedOut(timeout))).await;
-        }
+        let failure = match end {
+            End::Behind => Failure::new(Status::ReplyTooLarge, "server said more than can wait"),
+            _ => Failure::from(&SendError::TimedOut(timeout)),
+        };
+        self.fail(client, &failure).await;
     }
 
     /// A server of 2024-11-05 knows no stateless requests: a 400 whose error is none of 2026-07-28 tells

@@ -1,14 +1,15 @@
 //! The client's end of one HTTP exchange, held by the task that carries it. The connection may die at
 //! any time; the task goes on and records what it must.
 
-use crate::body::{CHUNKS_MAX, ReplyBody};
+use crate::body::{CHUNKS, ReplyBody};
+use crate::queue::{Sender, queue};
 use bytes::Bytes;
 use http::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Where the answer goes. Used once: for a whole answer, or for the head of a streamed one.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct ClientEnd {
 /// A streamed answer under way.
 #[derive(Debug)]
 pub(crate) struct ClientStream {
-    chunks: mpsc::Sender<Bytes>,
+    chunks: Sender<Bytes>,
     cut: Arc<AtomicBool>,
     stalled: Arc<AtomicBool>,
 }
@@ -54,9 +55,9 @@ impl ClientEnd {
 
     /// Answers with a head; the body follows.
     pub(crate) fn stream(self, head: Response<()>) -> Result<ClientStream, Lost> {
-        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, waiting) = queue(CHUNKS);
         let (cut, stalled) = (Arc::<AtomicBool>::default(), self.stalled);
-        let body = ReplyBody::Carried { chunks: queue, cut: Arc::clone(&cut) };
+        let body = ReplyBody::Carried { chunks: waiting, cut: Arc::clone(&cut) };
         self.head.send(head.map(|()| body)).map_err(|_| Lost::Gone)?;
         Ok(ClientStream { chunks, cut, stalled })
     }

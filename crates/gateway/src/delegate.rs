@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::headers::{self, LAST_EVENT_ID, SESSION_ID};
 use crate::inbound::Inbound;
 use crate::pipeline::Caller;
+use crate::queue::{Bound, Receiver, Sender, queue};
 use crate::refusal::{Detail, error_message};
 use bytes::Bytes;
 use event::Chain;
@@ -22,11 +23,10 @@ use mcp::{Frame, Message, Outcome, RequestId, Revision};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Messages that may wait for a client that is slow to read; then its answers wait.
-pub(crate) const MESSAGES_MAX: usize = 256;
+const MESSAGES: Bound = Bound { items: 256, bytes: 4 << 20 };
 
 /// Cancelled requests that are remembered.
 const CANCELLED_MAX: usize = 100;
@@ -48,7 +48,7 @@ pub(crate) struct Delegate {
     caller: Caller,
     origin: Origin,
     state: Mutex<State>,
-    messages: mpsc::Sender<Bytes>,
+    messages: Sender<Bytes>,
     /// The client is gone; what is in progress on its behalf ends.
     pub(crate) gone: CancellationToken,
 }
@@ -104,11 +104,11 @@ impl Delegate {
         endpoint: Endpoint,
         caller: Caller,
         origin: Origin,
-    ) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
-        let (messages, queue) = mpsc::channel(MESSAGES_MAX);
+    ) -> (Arc<Self>, Receiver<Bytes>) {
+        let (messages, waiting) = queue(MESSAGES);
         let gone = CancellationToken::new();
         let state = Mutex::default();
-        (Arc::new(Self { endpoint, caller, origin, state, messages, gone }), queue)
+        (Arc::new(Self { endpoint, caller, origin, state, messages, gone }), waiting)
     }
 
     /// Carries a message that is answered to the end of its answers. `stop` ends it early.

@@ -10,6 +10,7 @@ use crate::delegate::{Delegate, Kind};
 use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipeline::{Caller, Pipeline, Received, known};
+use crate::queue::Receiver;
 use crate::refusal::{Cause, Refusal};
 use crate::relay::{elapsed, event_stream_head};
 use crate::session::{NoSession, Owner, handle_digest};
@@ -20,7 +21,7 @@ use http::{Response, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The open streams of one endpoint, by digest of their session id. Each has a connection, so that the
@@ -193,7 +194,7 @@ fn expiry(actor: &Actor, now: Time) -> Option<Duration> {
 async fn speak(
     stream: ClientStream,
     first: Bytes,
-    mut queue: mpsc::Receiver<Bytes>,
+    mut queue: Receiver<Bytes>,
     (stop, patience): (&CancellationToken, Duration),
 ) {
     let mut next = first;

@@ -52,6 +52,8 @@ pub(crate) enum End {
     Gone,
     /// The client is there and does not take what is sent to it.
     Stalled,
+    /// The server said more than could wait until the client took it.
+    Behind,
     /// The connection to the server broke.
     Broken,
     /// The answer exceeds a limit.
@@ -62,6 +64,17 @@ pub(crate) enum End {
     Stopped,
     /// A record could not be written; nothing more may be released.
     Unrecordable,
+}
+
+impl End {
+    /// What of the client kept it from its answer, for the record.
+    fn of_client(self) -> Option<&'static str> {
+        match self {
+            Self::Stalled => Some("stalled"),
+            Self::Behind => Some("behind"),
+            _ => None,
+        }
+    }
 }
 
 /// An admitted call and what flows back.
@@ -312,7 +325,7 @@ impl Exchange<'_> {
             http_status: self.progress.http_status,
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
-            stalled: end == End::Stalled,
+            client: end.of_client(),
             ..Ending::new(status)
         };
         self.pipeline.ended(&asked, &ending).await;
@@ -344,7 +357,7 @@ impl Exchange<'_> {
             End::Gone if self.call.is_modern() => Status::Cancelled,
             End::Gone | End::Stalled => Status::ClientGone,
             End::Broken => Status::TransportFailure,
-            End::TooLarge => Status::ReplyTooLarge,
+            End::TooLarge | End::Behind => Status::ReplyTooLarge,
             End::TimedOut => Status::TimedOut,
             End::Stopped | End::Unrecordable => Status::Unknown,
         }

@@ -35,6 +35,7 @@ mod observer;
 mod pipeline;
 mod proof;
 mod question;
+mod queue;
 mod quota;
 mod reach;
 mod refusal;

@@ -258,7 +258,7 @@ impl Exchange<'_> {
             };
             match next {
                 Ok(Some(item)) => {
-                    if let Some(end) = self.pass_item(item, client).await {
+                    if let Some(end) = self.pass_item(item, (source, client)).await {
                         break end;
                     }
                 }
@@ -282,6 +282,13 @@ impl Exchange<'_> {
     fn broken_off(&self, broken: &Broken) -> End {
         match broken {
             Broken::TooLarge => End::TooLarge,
+            Broken::Behind => {
+                tracing::warn!(
+                    server = %self.pipeline.server,
+                    "an exchange is cut off: its client does not take messages in time"
+                );
+                End::Behind
+            }
             Broken::Connection(error) => {
                 tracing::warn!(server = %self.pipeline.server, %error, "answer broke off");
                 End::Broken
@@ -290,7 +297,11 @@ impl Exchange<'_> {
     }
 
     /// Judges one piece and passes it on; `Some` when the stream must end here.
-    async fn pass_item(&mut self, mut item: Item, client: &ClientStream) -> Option<End> {
+    async fn pass_item(
+        &mut self,
+        mut item: Item,
+        (source, client): (&Source, &ClientStream),
+    ) -> Option<End> {
         let late = !self.progress.begun && self.progress.bytes != 0;
         self.progress.bytes += length(&item.bytes);
         self.progress.resumable |= item.resumable;
@@ -313,6 +324,7 @@ impl Exchange<'_> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Some(End::Stopped),
+            () = source.behind() => Some(self.broken_off(&Broken::Behind)),
             sent = client.send(item.bytes, self.pipeline.limits.write_timeout) => {
                 sent.err().map(End::from)
             }
@@ -333,7 +345,8 @@ impl Exchange<'_> {
         let open = self.asked.clone();
         // The record first: a program may be slow to take what it is told.
         self.finish(end).await;
-        let is_ours = matches!(end, End::Gone | End::Stalled | End::Stopped | End::TimedOut);
+        let is_ours =
+            matches!(end, End::Gone | End::Stalled | End::Behind | End::Stopped | End::TimedOut);
         if let (Source::Lines(lines), Some(asked), true) = (source, &open, is_ours) {
             lines.abandon(asked).await;
         }

@@ -4,6 +4,7 @@
 use crate::upstream::lanes::ServerBody;
 use crate::upstream::lines::Lines;
 use crate::upstream::one_line::one_line;
+use crate::upstream::waiting::Behind;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use mcp::sse::{SseContent, SseParser};
@@ -44,6 +45,8 @@ pub(crate) enum Broken {
     Connection(String),
     #[error("an event is larger than the limit")]
     TooLarge,
+    #[error("the server says more than its client takes in time")]
+    Behind,
 }
 
 impl Source {
@@ -56,11 +59,22 @@ impl Source {
     pub(crate) async fn next(&mut self) -> Result<Option<Item>, Broken> {
         match self {
             Self::Events(events) => events.next().await,
-            Self::Lines(lines) => Ok(lines.next().await.map(|line| Item {
-                bytes: sse_event(&line),
-                message: Some(line),
-                resumable: false,
-            })),
+            Self::Lines(lines) => {
+                let line = lines.next().await.map_err(|Behind| Broken::Behind)?;
+                Ok(line.map(|line| Item {
+                    bytes: sse_event(&line),
+                    message: Some(line),
+                    resumable: false,
+                }))
+            }
+        }
+    }
+
+    /// Returns when more was said than could wait; never where the server waits instead.
+    pub(crate) async fn behind(&self) {
+        match self {
+            Self::Events(_) => std::future::pending().await,
+            Self::Lines(lines) => lines.behind().await,
         }
     }
 }

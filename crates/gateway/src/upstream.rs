@@ -11,6 +11,7 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod splice;
 pub(crate) mod sse;
+pub(crate) mod waiting;
 
 use self::bridge::Bridge;
 use self::http::HttpUpstream;

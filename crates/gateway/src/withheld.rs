@@ -37,6 +37,8 @@ pub(crate) enum Withholding {
     OutOfPlace,
     /// Larger than messages of servers may be.
     TooLarge,
+    /// A message for no exchange in progress that waited for its client until others needed the room.
+    Unheard,
     /// A request of the server after many of its requests were refused in the same exchange.
     RefusedOften,
 }
@@ -87,6 +89,7 @@ impl Withholding {
             Self::AfterEnd => "server.after-end",
             Self::OutOfPlace => "server.out-of-place",
             Self::TooLarge => "server.too-large",
+            Self::Unheard => "server.unheard",
             Self::RefusedOften => "server.refused-often",
         }
     }

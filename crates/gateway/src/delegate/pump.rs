@@ -2,12 +2,12 @@
 
 use super::{RETRIES_MAX, RETRY, RETRY_MAX};
 use crate::body::ReplyBody;
+use crate::queue::Sender;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use mcp::sse::{SseContent, SseParser};
 use mcp::{Message, RequestId};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How far a stream has come, over all its connections.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Pumped {
     pub(super) async fn pump(
         &mut self,
         mut body: ReplyBody,
-        messages: &mpsc::Sender<Bytes>,
+        messages: &Sender<Bytes>,
         event_bytes_max: usize,
     ) {
         let mut parser = SseParser::new(event_bytes_max);

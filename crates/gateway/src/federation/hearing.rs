@@ -10,7 +10,7 @@ use super::overheard::Overheard;
 use super::session::Link;
 use super::stream::{Ended, Flow, Kind, is_stream};
 use super::{Federation, Whole};
-use crate::body::{Cut, ReplyBody};
+use crate::body::{Chunks, ReplyBody};
 use crate::headers;
 use crate::source::sse_event;
 use bytes::Bytes;
@@ -19,7 +19,6 @@ use mcp::RequestId;
 use serde_json::Value;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// A member, and what is to be heard of it.
@@ -79,11 +78,7 @@ impl Hearing {
 
     /// Passes on what the member says until the client goes away, and joins it again whenever it can.
     /// Whether it ended in order.
-    pub(super) async fn run(
-        self,
-        first: Joined,
-        chunks: mpsc::Sender<Result<Bytes, Cut>>,
-    ) -> Ended {
+    pub(super) async fn run(self, first: Joined, chunks: Chunks) -> Ended {
         let Some(federation) = self.federation.upgrade() else { return Ended::Broken };
         let (least, soft) = (federation.limits.member_retry, federation.stops.soft.clone());
         drop(federation);
@@ -126,7 +121,7 @@ impl Hearing {
     }
 
     /// A server that was away may have changed whatever it would have told.
-    async fn tell_changes(&self, honoured: &Value, chunks: &mpsc::Sender<Result<Bytes, Cut>>) {
+    async fn tell_changes(&self, honoured: &Value, chunks: &Chunks) {
         tracing::info!(prefix = self.prefix, "a server that was away is heard again");
         for notice in changes(honoured) {
             // A client that is gone is seen by the stream.
@@ -232,7 +227,7 @@ impl Hearing {
 
 impl Voice {
     /// How it ended, and the last event id.
-    async fn run(self, chunks: &mpsc::Sender<Result<Bytes, Cut>>) -> (Ended, Option<String>) {
+    async fn run(self, chunks: &Chunks) -> (Ended, Option<String>) {
         match self.source {
             Source::Flow(flow) => flow.run(chunks).await,
             Source::Overheard(overheard) => (overheard.run(chunks).await, None),
@@ -267,7 +262,7 @@ pub(super) fn narrowed(body: &Bytes, uris: &[&str], tasks: &[&str]) -> Option<By
 /// Waits before the next attempt; how it ends, if nothing is to be heard any more.
 async fn wait(
     pause: Duration,
-    chunks: &mpsc::Sender<Result<Bytes, Cut>>,
+    chunks: &Chunks,
     (soft, over): (&CancellationToken, &CancellationToken),
 ) -> Option<Ended> {
     tokio::select! {

@@ -9,8 +9,9 @@ use super::rewrite::{self, PARAMS};
 use super::stream::{Ended, Kind, event_stream, is_stream, resumed};
 use super::{Federation, Whole};
 use crate::backend::method_not_allowed;
-use crate::body::{CHUNKS_MAX, ReplyBody};
+use crate::body::{CHUNKS, ReplyBody};
 use crate::headers;
+use crate::queue::queue;
 use crate::refusal::Cause;
 use crate::source::sse_event;
 use bytes::Bytes;
@@ -20,7 +21,6 @@ use mcp::message::Subscriptions;
 use mcp::{Request, RequestId};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// A subscription that a member has taken.
@@ -51,7 +51,7 @@ impl Federation {
         {
             return method_not_allowed();
         }
-        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, waiting) = queue(CHUNKS);
         if let Some(session) = &whole.session {
             session.hear_on(chunks.clone());
             if self.linked(whole).any(|(_, link)| link.is_stateless()) {
@@ -70,7 +70,7 @@ impl Federation {
         for (hearing, first) in joined {
             self.exchanges.spawn(hearing.run(first, chunks.clone()));
         }
-        event_stream(queue)
+        event_stream(waiting)
     }
 
     /// The rest of an answer is had from its member alone.
@@ -114,7 +114,7 @@ impl Federation {
             return refused.ok_or_else(|| self.down(0));
         }
         let acknowledged = acknowledgement(&request.id, &joined);
-        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, waiting) = queue(CHUNKS);
         let id = request.id.clone();
         self.exchanges.spawn(async move {
             let mut flows = JoinSet::new();
@@ -134,7 +134,7 @@ impl Federation {
                 chunks.send(Ok(sse_event(&last))).await.ok();
             }
         });
-        Ok(event_stream(queue))
+        Ok(event_stream(waiting))
     }
 
     /// The request for each member that it concerns. What is asked of all goes to all; a resource or a

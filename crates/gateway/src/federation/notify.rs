@@ -2,6 +2,7 @@
 //! it belongs, under the name that is known there.
 
 use super::rewrite::{self, PARAMS};
+use super::session::NoRoom;
 use super::{Federation, Whole};
 use crate::body::ReplyBody;
 use crate::refusal::Cause;
@@ -63,11 +64,11 @@ impl Federation {
         id: Option<&RequestId>,
     ) -> Result<Response<ReplyBody>, Cause> {
         let text = id.and_then(RequestId::as_text);
-        let asked = text.zip(whole.session.as_ref()).and_then(|(id, s)| s.take_question(id));
-        if let Some(asked) = asked {
-            // Whoever asked may have given up meanwhile.
-            asked.send(whole.body.clone()).ok();
-            return Ok(accepted());
+        let given = text.zip(whole.session.as_ref()).map(|(id, s)| s.answer(id, &whole.body));
+        match given {
+            Some(Ok(true)) => return Ok(accepted()),
+            Some(Err(NoRoom)) => return Err(Cause::Overloaded("too many answers wait")),
+            Some(Ok(false)) | None => {}
         }
         let seen = text.and_then(rewrite::own_id);
         let (prefix, own) = seen.ok_or(Cause::OutOfPlace("response"))?;

@@ -136,7 +136,8 @@ impl Federation {
         });
         let found = self.ask_each(probes.collect(), Some(&id)).await;
         let newer = |answer: Option<Answer>| {
-            let result = super::discover::result_of(&answer?.message)?;
+            let answer = answer.filter(is_kept)?;
+            let result = super::discover::result_of(&answer.message)?;
             let about = newer::about(&result);
             let link = Link {
                 id: None,
@@ -263,7 +264,7 @@ pub(super) fn result_message(id: &RequestId, result: &Value) -> Bytes {
 
 /// The link that an answer to `initialize` opens, and its result.
 fn opened(answer: &Answer) -> Option<(Link, Value)> {
-    if !answer.status.is_success() {
+    if !answer.status.is_success() || !is_kept(answer) {
         return None;
     }
     let mut message = parsed(&answer.message)?;
@@ -284,6 +285,15 @@ fn is_of_server(answer: &Answer) -> bool {
     }
 }
 
+/// Whether what a server says of itself is small enough to be kept as long as a session.
+fn is_kept(answer: &Answer) -> bool {
+    let is_kept = answer.message.len() <= ABOUT_BYTES_MAX;
+    if !is_kept {
+        tracing::warn!(bytes = answer.message.len(), "a server says too much of itself");
+    }
+    is_kept
+}
+
 fn asked_revision(body: &[u8]) -> Option<String> {
     let path = [rewrite::PARAMS, mcp::edit::Step::Key("protocolVersion")];
     let found = mcp::edit::find(body, &path).ok()?;
@@ -296,6 +306,9 @@ fn request_id(body: &[u8]) -> Option<RequestId> {
         _ => None,
     }
 }
+
+/// Bytes of what a server says of itself in answer to it.
+const ABOUT_BYTES_MAX: usize = 256 << 10;
 
 /// Bytes of an `initialize`, which is kept as long as its session.
 const OPENING_BYTES_MAX: usize = 64 << 10;

@@ -9,7 +9,7 @@ use super::rewrite::{self, META, PARAMS};
 use super::session::Link;
 use super::stream::{Ended, is_stream};
 use super::{Federation, Whole};
-use crate::body::{Cut, ReplyBody};
+use crate::body::{Chunks, ReplyBody};
 use crate::source::sse_event;
 use bytes::Bytes;
 use http::{HeaderValue, Method as HttpMethod, Response, header};
@@ -17,7 +17,6 @@ use mcp::edit::{Edit, Step, find, quoted};
 use mcp::{Frame, Message, Method, RequestId};
 use serde_json::Value;
 use std::sync::{Arc, Weak};
-use tokio::sync::mpsc;
 
 /// The stream, and the session that it belongs to.
 pub(super) struct Overheard {
@@ -102,7 +101,7 @@ impl Overheard {
     }
 
     /// Tells the client until it goes away or the member's stream ends.
-    pub(super) async fn run(mut self, chunks: &mpsc::Sender<Result<Bytes, Cut>>) -> Ended {
+    pub(super) async fn run(mut self, chunks: &Chunks) -> Ended {
         let ended = self.pass(chunks).await;
         if let Some(federation) = self.federation.upgrade() {
             end(&federation, (&self.inner, self.place), &self.link).await;
@@ -110,7 +109,7 @@ impl Overheard {
         ended
     }
 
-    async fn pass(&mut self, chunks: &mpsc::Sender<Result<Bytes, Cut>>) -> Ended {
+    async fn pass(&mut self, chunks: &Chunks) -> Ended {
         loop {
             let next = tokio::select! {
                 biased;

@@ -7,7 +7,7 @@ use super::era::mirrored;
 use super::names::Form;
 use super::newer::{self, Newer, Wanted};
 use super::rewrite;
-use super::session::Link;
+use super::session::{Given, Link};
 use super::{Federation, Whole};
 use crate::asked::Origin;
 use crate::backend::{Backend, stopping};
@@ -240,7 +240,7 @@ impl Rounds {
             };
             waiting.push((key.clone(), seen, answer));
         }
-        let mut answers = BTreeMap::new();
+        let (mut answers, mut rooms) = (BTreeMap::new(), Vec::new());
         for (key, seen, answer) in waiting {
             let answer = tokio::select! {
                 biased;
@@ -248,7 +248,8 @@ impl Rounds {
                 () = out.gone() => return Err((None, out)),
                 answer = answer => answer,
             };
-            let Ok(answer) = answer else { return Err((None, out)) };
+            let Ok(Given { answer, room }) = answer else { return Err((None, out)) };
+            rooms.push(room);
             self.record(core, &seen, &answer).await;
             match newer::result_of(&answer) {
                 Some(result) => drop(answers.insert(key, result)),

@@ -2,8 +2,9 @@
 //! them. An id works like a password; only its digest is kept. Refuses to send anything.
 
 use super::older::Level;
-use crate::body::Cut;
+use crate::body::Chunks;
 use crate::bounds::Bounds;
+use crate::queue::permits;
 use crate::session::{NoSession, Owner, SessionsFull, handle_digest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// One client's session, and its links to the members.
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) opening: Opening,
     state: Mutex<State>,
     calls_max: usize,
+    /// For answers of the client that wait.
+    room: Arc<Semaphore>,
     /// Everything that goes on for its sake ends then.
     ended: CancellationToken,
 }
@@ -67,7 +70,7 @@ struct State {
     /// Ends what carries a request of the client.
     stops: HashMap<RequestId, CancellationToken>,
     /// Where answers of the client go that the gateway waits for, by the id that it knows.
-    questions: HashMap<String, oneshot::Sender<Bytes>>,
+    questions: HashMap<String, oneshot::Sender<Given>>,
     /// Subscriptions to resources of stateless members, by the name that the client knows.
     watched: HashMap<String, CancellationToken>,
     /// The stream on which the client listens now.
@@ -76,8 +79,24 @@ struct State {
     agreed: Option<Revision>,
 }
 
+/// What the client answered to a question that the gateway put.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) answer: Bytes,
+    /// Free again when it is gone.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// Too many answers of the client wait already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// Bytes of answers of one client that wait until the last one of a round has come; a larger one waits
+/// alone.
+const ANSWERS_BYTES_MAX: usize = 16 << 20;
+
 /// Where a client hears what belongs to no request of its own.
-pub(crate) type Hearer = mpsc::Sender<Result<Bytes, Cut>>;
+pub(crate) type Hearer = Chunks;
 
 /// Whoever holds it opens the link of a member.
 pub(crate) type Gate = tokio::sync::Mutex<()>;
@@ -122,7 +141,8 @@ impl Session {
             agreed: None,
         };
         let ended = CancellationToken::new();
-        Self { owner, opening, state: Mutex::new(state), calls_max, ended }
+        let room = Arc::new(Semaphore::new(ANSWERS_BYTES_MAX));
+        Self { owner, opening, state: Mutex::new(state), calls_max, room, ended }
     }
 
     pub(crate) fn link(&self, prefix: &str) -> Option<Link> {
@@ -216,7 +236,7 @@ impl Session {
     }
 
     /// Waits for the client's answer to this id; `None` beyond the bound.
-    pub(crate) fn await_answer(&self, seen: &str) -> Option<oneshot::Receiver<Bytes>> {
+    pub(crate) fn await_answer(&self, seen: &str) -> Option<oneshot::Receiver<Given>> {
         let mut state = self.lock();
         state.questions.retain(|_, sender| !sender.is_closed());
         if self.calls_max <= state.questions.len() {
@@ -227,9 +247,19 @@ impl Session {
         Some(answer)
     }
 
-    /// Who waits for the client's answer to this id.
-    pub(crate) fn take_question(&self, seen: &str) -> Option<oneshot::Sender<Bytes>> {
-        self.lock().questions.remove(seen).filter(|sender| !sender.is_closed())
+    /// Gives the client's answer to this id to whoever waits for it; whether somebody does. It comes back
+    /// where there is no room for it to wait.
+    pub(crate) fn answer(&self, seen: &str, answer: &Bytes) -> Result<bool, NoRoom> {
+        let mut state = self.lock();
+        if state.questions.get(seen).is_none_or(oneshot::Sender::is_closed) {
+            return Ok(false);
+        }
+        let permits = permits(answer.len(), ANSWERS_BYTES_MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| NoRoom)?;
+        let asked = state.questions.remove(seen);
+        // Whoever asked may have given up meanwhile.
+        asked.and_then(|asked| asked.send(Given { answer: answer.clone(), room }).ok());
+        Ok(true)
     }
 
     /// Begins a subscription; what stops it. One that is there already ends. `None` beyond the bound.

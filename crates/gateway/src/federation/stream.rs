@@ -6,13 +6,13 @@ use super::names::Form;
 use super::rewrite;
 use super::session::Session;
 use super::{Federation, Whole};
-use crate::body::{CHUNKS_MAX, Cut, ReplyBody};
+use crate::body::{CHUNKS, Chunks, Cut, ReplyBody};
 use crate::headers;
+use crate::queue::{Receiver, queue};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use mcp::RequestId;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// A member's stream on its way to the client.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Federation {
         let body = if streams {
             let events = Events::new(body, self.limits.reply_bytes_max);
             let flow = Flow { events, prefix: prefix.to_owned(), kind: Kind::Answer };
-            let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+            let (chunks, waiting) = queue(CHUNKS);
             self.exchanges.spawn(async move {
                 flow.run(&chunks).await;
                 forget(call);
             });
-            ReplyBody::Chunks(queue)
+            ReplyBody::Chunks(waiting)
         } else {
             let message = collect(body, self.limits.reply_bytes_max).await.unwrap_or_default();
             forget(call);
@@ -75,20 +75,13 @@ impl Federation {
 
 impl Flow {
     /// Passes the stream on until it ends or the client goes away. How it ended, and its last event id.
-    pub(super) async fn run(
-        mut self,
-        chunks: &mpsc::Sender<Result<Bytes, Cut>>,
-    ) -> (Ended, Option<String>) {
+    pub(super) async fn run(mut self, chunks: &Chunks) -> (Ended, Option<String>) {
         let mut last = None;
         let ended = self.pass(chunks, &mut last).await;
         (ended, last)
     }
 
-    async fn pass(
-        &mut self,
-        chunks: &mpsc::Sender<Result<Bytes, Cut>>,
-        last: &mut Option<String>,
-    ) -> Ended {
+    async fn pass(&mut self, chunks: &Chunks, last: &mut Option<String>) -> Ended {
         loop {
             let next = tokio::select! {
                 biased;
@@ -167,8 +160,8 @@ impl Whole {
 }
 
 /// An event stream that the gateway makes of others.
-pub(super) fn event_stream(queue: mpsc::Receiver<Result<Bytes, Cut>>) -> Response<ReplyBody> {
-    crate::relay::event_stream_head().map(|()| ReplyBody::Chunks(queue))
+pub(super) fn event_stream(chunks: Receiver<Result<Bytes, Cut>>) -> Response<ReplyBody> {
+    crate::relay::event_stream_head().map(|()| ReplyBody::Chunks(chunks))
 }
 
 /// Whether a member's answer is a stream of events.

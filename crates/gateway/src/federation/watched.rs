@@ -8,13 +8,13 @@ use super::newer::Newer;
 use super::session::{Link, Session};
 use super::stream::{Flow, Kind};
 use super::{Federation, Whole};
-use crate::body::{CHUNKS_MAX, ReplyBody};
+use crate::body::ReplyBody;
+use crate::queue::{Bound, queue};
 use crate::refusal::{Cause, json_response};
 use http::{Response, StatusCode};
 use mcp::{Method, Request, RequestId};
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 impl Federation {
@@ -69,9 +69,9 @@ impl Federation {
 
 /// Passes notices on to the stream that the session has, until the end of either.
 async fn pass(flow: Flow, session: Arc<Session>, stop: CancellationToken) {
-    let (chunks, mut queue) = mpsc::channel(CHUNKS_MAX);
+    let (chunks, mut waiting) = queue(NOTICES);
     let forward = async {
-        while let Some(Ok(chunk)) = queue.recv().await {
+        while let Some(Ok(chunk)) = waiting.recv().await {
             if let Some(hearer) = session.hearer() {
                 // A client that does not listen now hears nothing.
                 hearer.send(Ok(chunk)).await.ok();
@@ -90,5 +90,7 @@ fn nothing(id: &RequestId) -> Response<ReplyBody> {
     json_response(StatusCode::OK, super::opening::result_message(id, &json!({})))
 }
 
+/// Notices of one subscription that wait for the stream of their session.
+const NOTICES: Bound = Bound { items: 1, bytes: 1 };
 const UNWATCHED: &str = "the server does not tell of changes of this resource";
 const FULL: &str = "too many subscriptions of this session";

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::process::{Line, Process, SpawnError, read_line};
 use super::splice;
 use super::sse::{Spoken, SseUpstream};
+use super::waiting::{Backlog, LineReceiver, LineSender, NotPut, Waiting};
 use crate::array;
 use crate::asked::Asked;
 use crate::call::Call;
@@ -19,20 +20,13 @@ use crate::proof::Proof;
 use crate::withheld::{Strays, Withholding};
 use bytes::Bytes;
 use mcp::{Frame, Message, Method, Params, RequestId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::BufReader;
 use tokio::process::ChildStdout;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-
-/// Lines that may wait for one exchange; an exchange that is slower is cut off, since others share
-/// the program.
-const LINES_MAX: usize = 256;
-
-/// Lines kept for a client that has not yet opened the stream for them.
-const BACKLOG_MAX: usize = 256;
 
 /// Where the numbers begin that stand in for ids in use twice: far from what clients count up to, and
 /// exact as a JSON number everywhere.
@@ -52,8 +46,9 @@ struct Routes {
     by_id: HashMap<RequestId, Route>,
     by_token: HashMap<RequestId, RequestId>,
     /// Takes what belongs to no exchange.
-    listener: Option<mpsc::Sender<Bytes>>,
-    backlog: VecDeque<Bytes>,
+    listener: Option<LineSender>,
+    backlog: Backlog,
+    waiting: Waiting,
     next_own: i64,
     next_serial: u64,
     last_used: Instant,
@@ -62,7 +57,7 @@ struct Routes {
 
 #[derive(Debug)]
 struct Route {
-    lines: mpsc::Sender<Bytes>,
+    lines: LineSender,
     /// The client's own id, where the program was given another.
     id: Option<String>,
     /// The token as the program knows it, and the client's own where they differ.
@@ -82,7 +77,7 @@ impl Conversation {
     ) -> Result<Arc<Self>, SpawnError> {
         let mut process = Process::spawn(command)?;
         let output = process.take_output();
-        let conversation = Self::with(Peer::program(process, slot), strays);
+        let conversation = Self::with(Peer::program(process, slot), line_bytes_max, strays);
         if let Some(output) = output {
             tokio::spawn(read_output(Arc::clone(&conversation), output, line_bytes_max));
         }
@@ -97,13 +92,15 @@ impl Conversation {
         let (endpoint, spoken) = upstream.open(proof).await?;
         let ended = CancellationToken::new();
         let peer = Peer::Stream { endpoint, ended: ended.clone() };
-        let conversation = Self::with(peer, upstream.strays.another());
+        let line_bytes_max = upstream.event_bytes_max;
+        let conversation = Self::with(peer, line_bytes_max, upstream.strays.another());
         tokio::spawn(read_stream(Arc::clone(&conversation), spoken, ended));
         Ok(conversation)
     }
 
-    fn with(peer: Peer, strays: Strays) -> Arc<Self> {
-        Arc::new(Self { peer, routes: Mutex::new(Routes::new(Instant::now())), strays })
+    fn with(peer: Peer, line_bytes_max: usize, strays: Strays) -> Arc<Self> {
+        let routes = Mutex::new(Routes::new(line_bytes_max, Instant::now()));
+        Arc::new(Self { peer, routes, strays })
     }
 
     /// Sends a request; the lines that answer it come back.
@@ -114,12 +111,12 @@ impl Conversation {
         raw: Bytes,
     ) -> Result<Lines, SendError> {
         self.strays.settle();
-        let Opened { queue, id, line } = self.routes().open(call, raw)?;
+        let Opened { queue, id, serial, line } = self.routes().open(call, raw)?;
         if let Err(error) = self.peer.send(asked.proof(), line).await {
-            self.routes().close(&id);
+            self.forget(&id, serial);
             return Err(error);
         }
-        Ok(Lines::new(queue, Arc::clone(self), Some(id)))
+        Ok(Lines::new(queue, Arc::clone(self), Some((id, serial))))
     }
 
     /// Sends a message that is owed no answer.
@@ -134,11 +131,11 @@ impl Conversation {
 
     /// Opens the stream of everything that belongs to no exchange; an earlier one ends.
     pub(crate) fn listen(self: &Arc<Self>) -> Lines {
-        let (lines, queue) = mpsc::channel(LINES_MAX);
         let mut routes = self.routes();
-        while let Some(line) = routes.backlog.pop_front() {
-            // There is room: the queue is new and as long as the backlog.
-            lines.try_send(line).ok();
+        let (lines, queue) = routes.waiting.queue();
+        while let Some(line) = routes.backlog.pop() {
+            // There is room: the queue is new and as large as the backlog.
+            routes.waiting.put(&lines, line).ok();
         }
         if !routes.ended {
             routes.listener = Some(lines);
@@ -146,9 +143,10 @@ impl Conversation {
         Lines::new(queue, Arc::clone(self), None)
     }
 
-    /// Tells the program that the answer to `id` is not wanted any more.
-    pub(crate) async fn cancel(&self, id: &RequestId, proof: Proof<'_>) {
-        if self.routes().close(id).is_none() {
+    /// Tells the program that the answer to `id` is not wanted any more. The id may be another's by now:
+    /// the serial number tells.
+    pub(crate) async fn cancel(&self, id: &RequestId, serial: u64, proof: Proof<'_>) {
+        if !self.forget(id, serial) {
             return;
         }
         let message = Bytes::from(mcp::build::cancelled(id, Some("the client went away")));
@@ -157,9 +155,11 @@ impl Conversation {
         }
     }
 
-    /// Forgets the exchange that waits for the answer to `id`.
-    pub(crate) fn forget(&self, id: &RequestId) {
-        self.routes().close(id);
+    /// Forgets the exchange that waits for the answer to `id`; whether it did.
+    pub(crate) fn forget(&self, id: &RequestId, serial: u64) -> bool {
+        let mut routes = self.routes();
+        let is_own = routes.by_id.get(id).is_some_and(|route| route.serial == serial);
+        is_own && routes.close(id).is_some()
     }
 
     /// Whether the program has ended.
@@ -183,9 +183,15 @@ impl Conversation {
     }
 
     fn deliver(&self, message: &Bytes) {
-        let delivered = self.routes().deliver(message);
+        let mut routes = self.routes();
+        let delivered = routes.deliver(message);
+        let dropped = routes.backlog.take_dropped();
+        drop(routes);
         if let Err(why) = delivered {
             self.strays.withhold(why, message.len());
+        }
+        for bytes in dropped {
+            self.strays.withhold(Withholding::Unheard, bytes);
         }
     }
 
@@ -197,20 +203,23 @@ impl Conversation {
 /// A new route.
 #[derive(Debug)]
 struct Opened {
-    queue: mpsc::Receiver<Bytes>,
+    queue: LineReceiver,
     /// The id by which the program knows the request.
     id: RequestId,
+    /// Which of those that had this id.
+    serial: u64,
     /// The request as the program gets it.
     line: Bytes,
 }
 
 impl Routes {
-    fn new(now: Instant) -> Self {
+    fn new(line_bytes_max: usize, now: Instant) -> Self {
         Self {
             by_id: HashMap::new(),
             by_token: HashMap::new(),
             listener: None,
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
+            waiting: Waiting::new(line_bytes_max),
             next_own: OWN_IDS_FROM,
             next_serial: 0,
             last_used: now,
@@ -226,7 +235,7 @@ impl Routes {
         if self.ended {
             return Err(SendError::Unreachable("server program has ended".to_owned()));
         }
-        let (lines, queue) = mpsc::channel(LINES_MAX);
+        let (lines, queue) = self.waiting.queue();
         let (mut line, mut id, mut shown_id) = (raw, own_id.clone(), None);
         if self.by_id.contains_key(own_id) {
             id = self.own();
@@ -250,7 +259,7 @@ impl Routes {
         self.last_used = Instant::now();
         let listens = matches!(call.method, Method::SubscriptionsListen);
         self.by_id.insert(id.clone(), Route { lines, id: shown_id, token, listens, serial });
-        Ok(Opened { queue, id, line })
+        Ok(Opened { queue, id, serial, line })
     }
 
     /// A number that no client uses.
@@ -311,7 +320,7 @@ impl Routes {
             }
             None => line.clone(),
         };
-        if route.lines.try_send(line).is_err() {
+        if self.waiting.put(&route.lines, line).is_err() {
             tracing::warn!("an answer was not taken in time and is lost to its client");
         }
         Ok(())
@@ -335,33 +344,28 @@ impl Routes {
         if let Some(own) = &route.id {
             line = splice::replace(&line, splice::SUBSCRIPTION, own);
         }
-        if route.lines.try_send(line).is_err() {
-            self.cut_off(&id.clone());
-        }
+        let put = self.waiting.put(&route.lines, line);
+        self.note(id, put);
     }
 
     /// What names no exchange goes to the listening client, else to the newest exchange, else it
     /// waits.
     fn deliver_to_any(&mut self, line: Bytes) {
         if let Some(listener) = &self.listener {
-            match listener.try_send(line.clone()) {
+            match self.waiting.put(listener, line.clone()) {
                 Ok(()) => return,
                 Err(_) => self.listener = None,
             }
         }
         let newest = self.by_id.iter().filter(|(_, r)| !r.listens).max_by_key(|(_, r)| r.serial);
-        if let Some(id) = newest.map(|(id, _)| id.clone()) {
-            let route = self.by_id.get(&id);
-            if route.is_some_and(|r| r.lines.try_send(line.clone()).is_ok()) {
+        if let Some((id, route)) = newest {
+            let (id, put) = (id.clone(), self.waiting.put(&route.lines, line.clone()));
+            self.note(&id, put);
+            if put.is_ok() {
                 return;
             }
-            self.cut_off(&id);
         }
-        if self.backlog.len() >= BACKLOG_MAX {
-            self.backlog.pop_front();
-            tracing::warn!("a message of the server program found no client and is dropped");
-        }
-        self.backlog.push_back(line);
+        self.backlog.push(line);
     }
 
     /// Nothing more comes; the exchanges see the end of their lines.
@@ -372,10 +376,12 @@ impl Routes {
         self.listener = None;
     }
 
-    /// Ends an exchange whose client does not keep up or is gone; it sees a broken stream.
-    fn cut_off(&mut self, id: &RequestId) {
-        self.close(id);
-        tracing::warn!("an exchange is cut off: its client does not take messages in time");
+    /// An exchange that is gone has no route any more. One that is behind has, until it ends: the server
+    /// is told of that, and its answer may still come.
+    fn note(&mut self, id: &RequestId, put: Result<(), NotPut>) {
+        if put == Err(NotPut::Gone) {
+            self.close(id);
+        }
     }
 }
 

@@ -1,38 +1,43 @@
 //! What a server program says in one exchange: the lines that were routed to it.
 
 use super::conversation::Conversation;
+use super::waiting::{Behind, LineReceiver};
 use crate::asked::Asked;
 use bytes::Bytes;
 use mcp::RequestId;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// Lines of one exchange, as the client is to see them. They end when the answer has come or the
 /// program is gone.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    queue: mpsc::Receiver<Bytes>,
+    queue: LineReceiver,
     pushed_back: Option<Bytes>,
     conversation: Arc<Conversation>,
-    /// The id by which the program knows the request.
-    id: Option<RequestId>,
+    /// The id by which the program knows the request, and which of those that had it.
+    id: Option<(RequestId, u64)>,
 }
 
 impl Lines {
-    pub(crate) fn new(
-        queue: mpsc::Receiver<Bytes>,
+    pub(super) fn new(
+        queue: LineReceiver,
         conversation: Arc<Conversation>,
-        id: Option<RequestId>,
+        id: Option<(RequestId, u64)>,
     ) -> Self {
         Self { queue, pushed_back: None, conversation, id }
     }
 
     /// The next line; `None` when there are no more.
-    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Behind> {
         match self.pushed_back.take() {
-            Some(line) => Some(line),
+            Some(line) => Ok(Some(line)),
             None => self.queue.recv().await,
         }
+    }
+
+    /// Returns when more was said than could wait.
+    pub(crate) async fn behind(&self) {
+        self.queue.behind().await;
     }
 
     /// Puts a line back, to be the next one.
@@ -44,11 +49,11 @@ impl Lines {
     /// what the end of the connection means on HTTP. When its client says so itself, that goes on as it is.
     pub(crate) async fn abandon(&mut self, asked: &Asked) {
         self.queue.close();
-        let Some(id) = self.id.take() else { return };
+        let Some((id, serial)) = self.id.take() else { return };
         if asked.is_cancelled() {
-            self.conversation.forget(&id);
+            self.conversation.forget(&id, serial);
         } else {
-            self.conversation.cancel(&id, asked.proof()).await;
+            self.conversation.cancel(&id, serial, asked.proof()).await;
         }
     }
 }

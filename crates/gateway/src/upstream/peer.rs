@@ -20,7 +20,7 @@ pub(super) enum Peer {
     /// A program, and the place that it takes.
     Program {
         input: Mutex<Option<Input>>,
-        process: Shared,
+        process: Box<Shared>,
         /// Free again when the program has ended.
         slot: Mutex<Option<OwnedSemaphorePermit>>,
     },
@@ -32,7 +32,7 @@ impl Peer {
     pub(super) fn program(mut process: Process, slot: OwnedSemaphorePermit) -> Self {
         Self::Program {
             input: Mutex::new(process.take_input()),
-            process: tokio::sync::Mutex::new(Some(process)),
+            process: Box::new(tokio::sync::Mutex::new(Some(process))),
             slot: Mutex::new(Some(slot)),
         }
     }

@@ -5,16 +5,16 @@
 use super::one_line::one_line;
 use crate::config::{Command, Stderr};
 use crate::proof::Cleared;
+use crate::queue::{Bound, Closed, Receiver, Sender, queue};
 use bytes::{Bytes, BytesMut};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::sync::mpsc::error::SendTimeoutError;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
 /// Lines that may wait for a program that is slow to read its input.
-const INPUT_LINES_MAX: usize = 256;
+const INPUT: Bound = Bound { items: 256, bytes: 8 << 20 };
 
 /// How long a line waits for room among them; then the program counts as stuck, and the call fails unsent.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub struct SpawnError {
 /// The input of a running program.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
-    lines: mpsc::Sender<Bytes>,
+    lines: Sender<Bytes>,
     /// How long one line may wait for room.
     patience: Duration,
 }
@@ -80,8 +80,8 @@ impl Process {
         let mut child = builder.spawn().map_err(|e| failed(e.to_string()))?;
         let stdin = child.stdin.take().ok_or_else(|| failed("no standard input".to_owned()))?;
         let stdout = child.stdout.take().ok_or_else(|| failed("no standard output".to_owned()))?;
-        let (lines, queue) = mpsc::channel(INPUT_LINES_MAX);
-        tokio::spawn(write_lines(stdin, queue));
+        let (lines, waiting) = queue(INPUT);
+        tokio::spawn(write_lines(stdin, waiting));
         Ok(Self {
             child,
             output: Some(BufReader::new(stdout)),
@@ -138,14 +138,14 @@ impl Input {
 
     /// Sends a line that the gateway itself wrote in answer to the server.
     pub(crate) async fn send_own(&self, line: Bytes) -> Result<(), InputError> {
-        self.lines.send_timeout(line, self.patience).await.map_err(|error| match error {
-            SendTimeoutError::Closed(_) => InputError::Closed,
-            SendTimeoutError::Timeout(_) => InputError::Stalled(self.patience),
-        })
+        match tokio::time::timeout(self.patience, self.lines.send(line)).await {
+            Ok(sent) => sent.map_err(|Closed| InputError::Closed),
+            Err(_) => Err(InputError::Stalled(self.patience)),
+        }
     }
 }
 
-async fn write_lines(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Bytes>) {
+async fn write_lines(mut stdin: ChildStdin, mut queue: Receiver<Bytes>) {
     while let Some(line) = queue.recv().await {
         let line = one_line(line);
         let written = async {
@@ -212,11 +212,11 @@ pub(crate) type Shared = Mutex<Option<Process>>;
 mod tests {
     use super::{Input, InputError, Line, Process, read_line};
     use crate::config::{Command, Stderr};
+    use crate::queue::{Bound, queue};
     use crate::upstream::one_line::one_line;
     use bytes::Bytes;
     use std::time::Duration;
     use tokio::io::BufReader;
-    use tokio::sync::mpsc;
 
     async fn lines(input: &[u8], max: usize) -> Vec<Option<Vec<u8>>> {
         let mut reader = BufReader::with_capacity(3, input);
@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_does_not_read_holds_nobody_up() {
-        let (lines, mut queue) = mpsc::channel(1);
+        let (lines, mut queue) = queue(Bound { items: 256, bytes: 1 });
         let input = Input { lines, patience: Duration::from_millis(1) };
         input.send_own(Bytes::from_static(b"1")).await.unwrap();
         let stalled = input.send_own(Bytes::from_static(b"2")).await;

@@ -21,7 +21,7 @@ pub(crate) struct SseUpstream {
     http: HttpUpstream,
     url: Url,
     endpoint_timeout: Duration,
-    event_bytes_max: usize,
+    pub(super) event_bytes_max: usize,
     /// What it says that concerns nobody; another for each connection.
     pub(super) strays: Strays,
 }

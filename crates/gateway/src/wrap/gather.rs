@@ -1,5 +1,5 @@
 //! Answers to batches on standard output: gathered until the last one has come, then written as one
-//! line (JSON-RPC 2.0 section 6). It knows ids and bytes.
+//! line (JSON-RPC 2.0 section 6), or as several when they are too large for that. It knows ids and bytes.
 
 use crate::array;
 use bytes::Bytes;
@@ -15,13 +15,18 @@ pub(super) struct Gatherings(Mutex<Vec<Gathering>>);
 struct Gathering {
     awaited: Vec<RequestId>,
     answers: Vec<Bytes>,
+    /// Of the answers.
+    bytes: usize,
 }
+
+/// Bytes of answers that wait for the others of their batch; when there are more, they go before those.
+const GATHERED_BYTES_MAX: usize = 16 << 20;
 
 impl Gatherings {
     /// Awaits the answers to these requests; nothing when there is none.
     pub(super) fn open(&self, awaited: Vec<RequestId>) {
         if !awaited.is_empty() {
-            self.lock().push(Gathering { awaited, answers: Vec::new() });
+            self.lock().push(Gathering { awaited, answers: Vec::new(), bytes: 0 });
         }
     }
 
@@ -44,12 +49,19 @@ impl Gatherings {
         if let Some(place) = gathering.awaited.iter().position(|awaited| awaited == id) {
             gathering.awaited.swap_remove(place);
         }
+        gathering.bytes += answer.as_ref().map_or(0, Bytes::len);
         gathering.answers.extend(answer);
-        if !gathering.awaited.is_empty() {
+        let is_last = gathering.awaited.is_empty();
+        if !is_last && gathering.bytes <= GATHERED_BYTES_MAX {
             return Some(None);
         }
-        let whole = gatherings.swap_remove(at);
-        Some((!whole.answers.is_empty()).then(|| array::join(&whole.answers)))
+        gathering.bytes = 0;
+        let answers = std::mem::take(&mut gathering.answers);
+        if is_last {
+            gatherings.swap_remove(at);
+        }
+        drop(gatherings);
+        Some((!answers.is_empty()).then(|| array::join(&answers)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Gathering>> {
@@ -59,7 +71,7 @@ impl Gatherings {
 
 #[cfg(test)]
 mod tests {
-    use super::Gatherings;
+    use super::{GATHERED_BYTES_MAX, Gatherings};
     use bytes::Bytes;
     use mcp::RequestId;
 
@@ -77,5 +89,20 @@ mod tests {
         assert_eq!(gatherings.take(&id(3), bytes("{}")), Some(bytes("{}")));
         gatherings.open(vec![id(1)]);
         assert_eq!(gatherings.give_up(&id(1)), None);
+    }
+
+    #[test]
+    fn answers_that_are_too_large_to_wait_go_first() {
+        let gatherings = Gatherings::default();
+        let ids = [1, 2, 3, 4].map(RequestId::from);
+        gatherings.open(ids.to_vec());
+        let half = Bytes::from(vec![b'1'; GATHERED_BYTES_MAX / 2 + 1]);
+        assert_eq!(gatherings.take(&ids[0], half.clone()), None);
+        let both = gatherings.take(&ids[1], half).unwrap();
+        assert_eq!(both.len(), GATHERED_BYTES_MAX + 5);
+        assert_eq!(gatherings.take(&ids[2], Bytes::from_static(b"3")), None);
+        let rest = gatherings.take(&ids[3], Bytes::from_static(b"4"));
+        assert_eq!(rest, Some(Bytes::from_static(b"[3,4]")));
+        assert!(gatherings.lock().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::handles::Handles;
 use crate::observer::Unobserved;
 use crate::pipeline::{Caller, Pipeline, known};
+use crate::queue::Receiver;
 use crate::quota::{Actors, Meter, Quotas};
 use crate::refusal::{Cause, Refusal};
 use crate::session::Sessions;
@@ -30,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -274,7 +275,7 @@ fn is_modern(message: &Message<'_>) -> bool {
 }
 
 /// Writes what the client is to see, one message a line, until nothing more can come.
-async fn write_lines<W: AsyncWrite + Unpin>(mut queue: mpsc::Receiver<Bytes>, mut writer: W) {
+async fn write_lines<W: AsyncWrite + Unpin>(mut queue: Receiver<Bytes>, mut writer: W) {
     while let Some(message) = queue.recv().await {
         let line = one_line(message);
         let written = async {

@@ -217,3 +217,31 @@ async fn a_batch_of_the_server_is_judged_message_by_message() {
     assert_eq!(statuses[..5], [Status::Ok; 5]);
     assert_eq!(statuses[5], Status::MalformedReply);
 }
+
+#[tokio::test]
+async fn answers_that_are_too_large_for_one_piece_come_as_a_stream() {
+    let (_upstream, mut waiting, rig, session) = rig().await;
+    let calls = ["1", "2", "3"].map(|id| call_body(id, "echo"));
+    let sent = sent(&rig, batch(&session, &[&calls[0], &calls[1], &calls[2]]));
+    let large = format!(r#"["{}"]"#, "x".repeat(7 << 20));
+    let mut wanted = Vec::new();
+    for _ in 0..3 {
+        let held = waiting.next().await;
+        let id = held.seen.message().unwrap()["id"].to_string();
+        let answer = result(&id).replace("[]", &large);
+        wanted.push(event(&answer));
+        held.answer(json(answer));
+    }
+    let mut reply = sent.await.unwrap();
+    assert_eq!(reply.headers["content-type"], "text/event-stream");
+    let mut came = Vec::new();
+    for _ in 0..3 {
+        came.push(reply.event().await);
+    }
+    came.sort();
+    wanted.sort();
+    assert!(came == wanted, "every answer, once");
+    assert_eq!(reply.rest().await, End::Orderly);
+    let trail = rig.stop().await;
+    assert!(trail.calls("tools/call").iter().all(|call| call.status() == Status::Ok));
+}

@@ -5,12 +5,14 @@ use crate::messages::{
     INITIALIZE, code, event, initialize, legacy, legacy_call, modern_call, reason, result,
 };
 use crate::rig::{Plan, Rig};
+use crate::stalls::silent;
 use crate::upstream::{Stream, Upstream, Waiting, empty, typed};
 use event::Status;
 use gateway::Reloaded;
 use gateway::config::Server;
 use gateway::tls::ServerTls;
 use http::Method;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -179,4 +181,76 @@ async fn a_client_of_the_newer_era_is_told_to_begin_a_session() {
     let trail = rig.stop().await;
     let call = trail.call("tools/call");
     assert_eq!((call.status(), call.outcome().code), (Status::ProtocolError, Some(-32_601)));
+}
+
+/// A call that wants to hear of its progress, under its own id.
+fn with_progress(session: &str, id: &str) -> Ask {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","_meta":{{"progressToken":{id}}}}}}}"#
+    );
+    legacy(session, body)
+}
+
+/// Progress of a mebibyte.
+fn progress(token: &str, n: usize) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{n},"message":"{}"}}}}"#,
+        "x".repeat(1 << 20)
+    )
+}
+
+#[tokio::test]
+async fn a_call_that_is_behind_ends_and_the_others_go_on() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let slow = silent(&rig, with_progress(&session, "1")).await;
+    taken(&mut waiting).await;
+    let other = sent(&rig, with_progress(&session, "2"));
+    taken(&mut waiting).await;
+    // Nobody reads the first answer; the second one comes all the same. The server is never held up.
+    for n in 0..64 {
+        stream.message(&progress("1", n)).await;
+    }
+    let ended = |id: &'static str| {
+        format!(r#""method":"notifications/cancelled","params":{{"requestId":{id}"#)
+    };
+    assert!(taken(&mut waiting).await.contains(&ended("1")), "the server is told");
+    stream.message(&progress("2", 0)).await;
+    stream.message(&result("2")).await;
+    let mut other = other.await.unwrap();
+    assert_eq!(other.event().await, event(&progress("2", 0)));
+    assert_eq!(other.event().await, event(&result("2")));
+    // What the server still says of the call that has ended reaches nobody else.
+    stream.message(&result("1")).await;
+    let again = sent(&rig, legacy_call(&session, "1", "echo"));
+    taken(&mut waiting).await;
+    stream.message(&result("1")).await;
+    assert_eq!(again.await.unwrap().bytes().await, result("1"));
+    drop(slow);
+    let trail = rig.stop().await;
+    let calls = trail.calls("tools/call");
+    let statuses: Vec<_> = calls.iter().map(|call| call.status()).collect();
+    assert_eq!(statuses, [Status::ReplyTooLarge, Status::Ok, Status::Ok]);
+    let behind = BTreeMap::from([("client".to_owned(), "behind".to_owned())]);
+    assert_eq!(calls[0].end.unwrap().details, behind);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_to_its_answer_gets_everything() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let calling = sent(&rig, with_progress(&session, "1"));
+    taken(&mut waiting).await;
+    for n in 0..3 {
+        stream.message(&progress("1", n)).await;
+    }
+    let large = result("1").replace("[]", &format!(r#"["{}"]"#, "x".repeat(12 << 20)));
+    let mut reply = calling.await.unwrap();
+    for n in 0..3 {
+        assert_eq!(reply.event().await, event(&progress("1", n)));
+    }
+    stream.message(&large).await;
+    assert_eq!(reply.event().await, event(&large));
+    let trail = rig.stop().await;
+    assert_eq!(trail.call("tools/call").status(), Status::Ok);
 }

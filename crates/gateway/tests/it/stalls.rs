@@ -31,7 +31,7 @@ async fn rig(change: impl FnOnce(&mut Limits)) -> (Upstream, Waiting, Rig) {
 }
 
 /// Sends a request and reads nothing.
-async fn silent(rig: &Rig, ask: Ask) -> TcpStream {
+pub(crate) async fn silent(rig: &Rig, ask: Ask) -> TcpStream {
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
     let ask = ask.token(&rig.token("alice"));
     let mut text = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", ask.method, ask.path, rig.address);

@@ -1,14 +1,16 @@
 //! Which line of a program belongs to whom.
 
-use super::{BACKLOG_MAX, LINES_MAX, Opened, Routes, SendError};
+use super::{Opened, Routes, SendError};
 use crate::call::Call;
+use crate::upstream::waiting::{Behind, LINES_BYTES_MAX, LINES_MAX, LineReceiver};
 use bytes::Bytes;
 use mcp::Frame;
 use std::time::Instant;
-use tokio::sync::mpsc;
+
+const LINE_BYTES_MAX: usize = 16 << 20;
 
 fn routes() -> Routes {
-    Routes::new(Instant::now())
+    Routes::new(LINE_BYTES_MAX, Instant::now())
 }
 
 /// Opens a route for a request, as an exchange does.
@@ -33,15 +35,10 @@ fn deliver(routes: &mut Routes, line: &str) {
     routes.deliver(&Bytes::copy_from_slice(line.as_bytes())).ok();
 }
 
-/// What has come so far; `None` at the end when no more can come.
-fn taken(queue: &mut mpsc::Receiver<Bytes>) -> (Vec<String>, bool) {
-    let mut lines = Vec::new();
-    loop {
-        match queue.try_recv() {
-            Ok(line) => lines.push(String::from_utf8(line.to_vec()).unwrap()),
-            Err(error) => return (lines, error == mpsc::error::TryRecvError::Disconnected),
-        }
-    }
+/// What has come so far, and whether no more can come.
+fn taken(queue: &mut LineReceiver) -> (Vec<String>, bool) {
+    let (lines, ended) = queue.taken_now().unwrap();
+    (lines.iter().map(|line| String::from_utf8(line.to_vec()).unwrap()).collect(), ended)
 }
 
 const NOTICE: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
@@ -61,7 +58,7 @@ fn an_answer_ends_its_route_only() {
     deliver(&mut routes, answer);
     deliver(&mut routes, r#"{"jsonrpc":"2.0","id":99,"result":{}}"#);
     assert_eq!(taken(&mut one.queue), (vec![], false));
-    assert!(routes.backlog.is_empty());
+    assert!(routes.backlog.lines().is_empty());
 }
 
 #[test]
@@ -176,14 +173,14 @@ fn what_names_no_exchange_goes_to_the_newest_call_and_no_subscription() {
     routes.close(&one.id);
     deliver(&mut routes, NOTICE);
     assert_eq!(taken(&mut listening.queue), (vec![], false));
-    assert_eq!(routes.backlog.len(), 1);
+    assert_eq!(routes.backlog.lines().len(), 1);
 }
 
 #[test]
 fn a_listener_comes_before_calls_until_it_is_gone() {
     let mut routes = routes();
     let mut call = open(&mut routes, &request("1"));
-    let (lines, mut queue) = mpsc::channel(LINES_MAX);
+    let (lines, mut queue) = routes.waiting.queue();
     routes.listener = Some(lines);
     deliver(&mut routes, NOTICE);
     assert_eq!(taken(&mut queue), (vec![NOTICE.to_owned()], false));
@@ -195,27 +192,43 @@ fn a_listener_comes_before_calls_until_it_is_gone() {
 
 #[test]
 fn an_exchange_that_does_not_keep_up_is_cut_off() {
-    let mut routes = routes();
-    let mut slow = open(&mut routes, &with_token("1", "1"));
-    let mut other = open(&mut routes, &request("2"));
-    for _ in 0..=LINES_MAX {
-        deliver(&mut routes, &progress("1"));
+    let long = progress(&format!("1,\"x\":\"{}\"", "x".repeat(LINES_BYTES_MAX / 3)));
+    for (notice, fit) in [(progress("1"), LINES_MAX), (long, 2)] {
+        let mut routes = routes();
+        let mut slow = open(&mut routes, &with_token("1", "1"));
+        let mut other = open(&mut routes, &with_token("2", "2"));
+        for _ in 0..fit {
+            deliver(&mut routes, &notice);
+        }
+        // Who takes them in time gets all of them.
+        assert_eq!(taken(&mut slow.queue).0.len(), fit);
+        for _ in 0..=fit {
+            deliver(&mut routes, &notice);
+        }
+        assert_eq!(slow.queue.taken_now(), Err(Behind));
+        let answer = |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+        deliver(&mut routes, &progress("2"));
+        deliver(&mut routes, &answer(2));
+        assert_eq!(taken(&mut other.queue), (vec![progress("2"), answer(2)], true));
+        // Its own answer is one to a call, which has had its end.
+        let late = Bytes::from(answer(1));
+        assert!(routes.deliver(&late).is_ok());
+        assert_eq!(slow.queue.taken_now(), Err(Behind));
+        assert!(routes.by_id.is_empty() && routes.by_token.is_empty());
     }
-    let (lines, ended) = taken(&mut slow.queue);
-    assert_eq!((lines.len(), ended), (LINES_MAX, true));
-    let answer = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
-    deliver(&mut routes, answer);
-    assert_eq!(taken(&mut other.queue), (vec![answer.to_owned()], true));
 }
 
 #[test]
 fn what_nobody_takes_waits_within_a_bound() {
     let mut routes = routes();
-    for n in 0..BACKLOG_MAX + 3 {
-        deliver(&mut routes, &NOTICE.replace("{}", &format!("{{\"n\":{n}}}")));
+    let numbered = |n: usize| NOTICE.replace("{}", &format!("{{\"n\":{n}}}"));
+    for n in 0..LINES_MAX + 3 {
+        deliver(&mut routes, &numbered(n));
     }
-    assert_eq!(routes.backlog.len(), BACKLOG_MAX);
-    assert_eq!(routes.backlog[0], NOTICE.replace("{}", "{\"n\":3}"), "the oldest go first");
+    assert_eq!(routes.backlog.lines().len(), LINES_MAX);
+    assert_eq!(routes.backlog.lines()[0], numbered(3), "the oldest go first");
+    assert_eq!(routes.backlog.take_dropped(), [0, 1, 2].map(|n| numbered(n).len()));
+    assert!(routes.backlog.take_dropped().is_empty());
 }
 
 #[test]
@@ -226,7 +239,7 @@ fn lines_that_are_no_messages_reach_nobody() {
         deliver(&mut routes, line);
     }
     assert_eq!(taken(&mut call.queue), (vec![], false));
-    assert!(routes.backlog.is_empty());
+    assert!(routes.backlog.lines().is_empty());
 }
 
 #[test]
