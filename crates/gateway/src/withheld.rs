@@ -37,7 +37,8 @@ pub(crate) enum Withholding {
     OutOfPlace,
     /// Larger than messages of servers may be.
     TooLarge,
-    /// A message for no exchange in progress that waited for its client until others needed the room.
+    /// A message for no exchange in progress that waited for its client until others needed the room, or
+    /// one to an exchange that is behind.
     Unheard,
     /// A request of the server after many of its requests were refused in the same exchange.
     RefusedOften,

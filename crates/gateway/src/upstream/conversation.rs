@@ -20,7 +20,7 @@ use crate::proof::Proof;
 use crate::withheld::{Strays, Withholding};
 use bytes::Bytes;
 use mcp::{Frame, Message, Method, Params, RequestId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::BufReader;
@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 /// Where the numbers begin that stand in for ids in use twice: far from what clients count up to, and
 /// exact as a JSON number everywhere.
 const OWN_IDS_FROM: i64 = 1 << 51;
+
+/// Calls that ended since they were behind, whose progress is known for what it is.
+const SILENCED_MAX: usize = 64;
 
 /// A running program or an open connection, and its routes.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(crate) struct Conversation {
 struct Routes {
     by_id: HashMap<RequestId, Route>,
     by_token: HashMap<RequestId, RequestId>,
+    /// Of calls that ended since they were behind, the latest last: nobody else wants to hear of them.
+    silenced: VecDeque<RequestId>,
     /// Takes what belongs to no exchange.
     listener: Option<LineSender>,
     backlog: Backlog,
@@ -217,6 +222,7 @@ impl Routes {
         Self {
             by_id: HashMap::new(),
             by_token: HashMap::new(),
+            silenced: VecDeque::new(),
             listener: None,
             backlog: Backlog::default(),
             waiting: Waiting::new(line_bytes_max),
@@ -252,6 +258,7 @@ impl Routes {
             (other, shown)
         });
         if let Some((token, _)) = &token {
+            self.silenced.retain(|silenced| silenced != token);
             self.by_token.insert(token.clone(), id.clone());
         }
         let serial = self.next_serial;
@@ -272,6 +279,12 @@ impl Routes {
         let route = self.by_id.remove(id)?;
         if let Some((token, _)) = &route.token {
             self.by_token.remove(token);
+            if route.lines.is_behind() {
+                if SILENCED_MAX <= self.silenced.len() {
+                    self.silenced.pop_front();
+                }
+                self.silenced.push_back(token.clone());
+            }
         }
         self.last_used = Instant::now();
         Some(route)
@@ -293,8 +306,12 @@ impl Routes {
                 None => self.deliver_to_any(line.clone()),
             },
             Frame::Single(Message::Notification(notification)) => {
+                let token = notification.params.progress_token.as_ref();
                 match self.concerned(&notification.params) {
-                    Some(id) => self.deliver_notice(&id, line),
+                    Some(id) => return self.deliver_notice(&id, line),
+                    None if token.is_some_and(|token| self.silenced.contains(token)) => {
+                        return Err(Withholding::Unheard);
+                    }
                     None => self.deliver_to_any(line.clone()),
                 }
             }
@@ -335,8 +352,8 @@ impl Routes {
         by_token.or(by_subscription).cloned()
     }
 
-    fn deliver_notice(&mut self, id: &RequestId, line: &Bytes) {
-        let Some(route) = self.by_id.get(id) else { return };
+    fn deliver_notice(&mut self, id: &RequestId, line: &Bytes) -> Result<(), Withholding> {
+        let Some(route) = self.by_id.get(id) else { return Ok(()) };
         let mut line = line.clone();
         if let Some((_, Some(own))) = &route.token {
             line = splice::replace(&line, splice::PROGRESS_TOKEN, own);
@@ -346,6 +363,7 @@ impl Routes {
         }
         let put = self.waiting.put(&route.lines, line);
         self.note(id, put);
+        if put == Err(NotPut::Behind) { Err(Withholding::Unheard) } else { Ok(()) }
     }
 
     /// What names no exchange goes to the listening client, else to the newest exchange, else it

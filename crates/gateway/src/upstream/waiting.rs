@@ -145,6 +145,13 @@ impl Waiting {
     }
 }
 
+impl LineSender {
+    /// Whether whoever takes the lines has lost some.
+    pub(super) fn is_behind(&self) -> bool {
+        self.queue.upgrade().is_some_and(|queue| queue.lock().is_behind)
+    }
+}
+
 impl LineReceiver {
     /// The next line; `None` when there are no more.
     pub(super) async fn recv(&mut self) -> Result<Option<Bytes>, Behind> {

@@ -3,6 +3,7 @@
 use super::{Opened, Routes, SendError};
 use crate::call::Call;
 use crate::upstream::waiting::{Behind, LINES_BYTES_MAX, LINES_MAX, LineReceiver};
+use crate::withheld::Withholding;
 use bytes::Bytes;
 use mcp::Frame;
 use std::time::Instant;
@@ -205,6 +206,8 @@ fn an_exchange_that_does_not_keep_up_is_cut_off() {
         for _ in 0..=fit {
             deliver(&mut routes, &notice);
         }
+        let again = routes.deliver(&Bytes::from(notice.clone()));
+        assert_eq!(again, Err(Withholding::Unheard));
         assert_eq!(slow.queue.taken_now(), Err(Behind));
         let answer = |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
         deliver(&mut routes, &progress("2"));
@@ -215,6 +218,13 @@ fn an_exchange_that_does_not_keep_up_is_cut_off() {
         assert!(routes.deliver(&late).is_ok());
         assert_eq!(slow.queue.taken_now(), Err(Behind));
         assert!(routes.by_id.is_empty() && routes.by_token.is_empty());
+        // Nobody else hears of its progress, until another call has its token.
+        let mut third = open(&mut routes, &request("3"));
+        assert_eq!(routes.deliver(&Bytes::from(notice.clone())), Err(Withholding::Unheard));
+        assert_eq!(taken(&mut third.queue), (vec![], false));
+        let mut again = open(&mut routes, &with_token("1", "1"));
+        deliver(&mut routes, &notice);
+        assert_eq!(taken(&mut again.queue), (vec![notice], false));
     }
 }
 
