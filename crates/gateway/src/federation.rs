@@ -5,6 +5,7 @@
 mod ask;
 mod batches;
 mod carried;
+mod current;
 pub(crate) mod cursor;
 mod discover;
 mod era;
@@ -24,9 +25,11 @@ mod rounds;
 mod session;
 mod single;
 mod stream;
+mod subscribed;
 mod watched;
 
 use self::ask::Answer;
+use self::current::Current;
 use self::era::Eras;
 use self::held::HeldSessions;
 use self::session::{Link, Session, Sessions};
@@ -67,6 +70,8 @@ pub(crate) struct Federation {
     /// On behalf of stateless clients.
     held: Arc<HeldSessions>,
     eras: Arc<Eras>,
+    /// This one, or its successor with the same members.
+    current: Arc<Current>,
     /// Is told of what is refused here, before a member is found.
     observer: Arc<dyn ServerObserver>,
     recorder: Recorder,
@@ -108,7 +113,7 @@ impl Federation {
         members: Vec<Member>,
         observer: &Arc<dyn Observer>,
         before: Option<&Self>,
-    ) -> Option<Self> {
+    ) -> Option<Arc<Self>> {
         let [first, _, ..] = members.as_slice() else { return None };
         let backend = Arc::clone(&first.backend);
         let limits = backend.pipeline.limits.clone();
@@ -130,9 +135,10 @@ impl Federation {
             |before| Arc::clone(&before.held),
         );
         held.rebound(limits.sessions_max, limits.session_idle);
-        Some(Self {
+        let federation = Arc::new(Self {
             sessions,
             held,
+            current: same.map_or_else(Arc::default, |before| Arc::clone(&before.current)),
             eras: same.map_or_else(Arc::default, |before| Arc::clone(&before.eras)),
             observer: before.map_or_else(
                 || observer.server(EVERY_SERVER),
@@ -145,7 +151,9 @@ impl Federation {
             limits,
             first: backend,
             members,
-        })
+        });
+        federation.current.set(&federation);
+        Some(federation)
     }
 
     /// One request of the client, from its whole body to the head of the answer.

@@ -77,7 +77,7 @@ impl Table {
         };
         let members = backends.iter().map(member).collect();
         let federation = before.and_then(|before| before.federation.as_deref());
-        let federation = Federation::new(members, observer, federation).map(Arc::new);
+        let federation = Federation::new(members, observer, federation);
         Self { backends, federation, path }
     }
 

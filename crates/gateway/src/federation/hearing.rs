@@ -2,6 +2,7 @@
 //! breaks off or the member was away. It refuses to know what the other members say.
 
 use super::ask::Events;
+use super::current::Current;
 use super::era::Era;
 use super::listen::{Taken, taken, with_list};
 use super::names::Form;
@@ -17,14 +18,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Method as HttpMethod, Response, StatusCode, header};
 use mcp::RequestId;
 use serde_json::Value;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A member, and what is to be heard of it.
 pub(super) struct Hearing {
-    /// Weak, so that a configuration that was replaced does not stay for the sake of a stream.
-    pub(super) federation: Weak<Federation>,
+    pub(super) federation: Arc<Current>,
     pub(super) whole: Whole,
     pub(super) place: usize,
     pub(super) prefix: String,
@@ -306,4 +306,4 @@ pub(super) const LISTS: [(&str, &str, &str); 3] = [
     ("resources", "resourcesListChanged", "notifications/resources/list_changed"),
 ];
 /// The longest pause between two attempts to hear a member.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);

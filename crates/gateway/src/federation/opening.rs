@@ -13,7 +13,7 @@ use crate::refusal::{Cause, json_response};
 use crate::session::Owner;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use http::{Method as HttpMethod, Response, StatusCode};
+use http::{HeaderMap, Method as HttpMethod, Response, StatusCode};
 use mcp::{RequestId, Revision};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -31,10 +31,7 @@ impl Federation {
             return Err(Cause::TooLarge(OPENING_BYTES_MAX));
         }
         // Kept as long as the session: nobody needs the credentials then, who calls is known.
-        let mut headers = whole.headers.clone();
-        for name in [headers::SESSION_ID, AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
-            headers.remove(name);
-        }
+        let headers = without_credentials(&whole.headers);
         let opening = Opening { headers, body: whole.body.clone(), own: false };
         let places = 0..self.members.len();
         let parts = places.map(|place| (place, whole.opening(&opening)));
@@ -116,6 +113,7 @@ impl Federation {
             self.ask_each(vec![(place, whole.part(HttpMethod::POST, headers, notice))], None).await;
         }
         session.join(&member.prefix, link.clone());
+        self.subscribe_again(whole, place, &link);
         Some(link)
     }
 
@@ -232,7 +230,7 @@ impl Whole {
         self.part(HttpMethod::POST, opening.headers.clone(), opening.body.clone())
     }
 
-    fn opening_headers(&self, link: &Link, opening: &Opening) -> http::HeaderMap {
+    fn opening_headers(&self, link: &Link, opening: &Opening) -> HeaderMap {
         let mut out = self.headers_on(link, None);
         for name in [http::header::CONTENT_TYPE, http::header::ACCEPT] {
             if let Some(value) = opening.headers.get(&name) {
@@ -254,6 +252,15 @@ impl Whole {
         response.headers_mut().insert(http::header::CONTENT_TYPE, json);
         response
     }
+}
+
+/// The headers of a request without what proves who sends it: that is known.
+pub(super) fn without_credentials(headers: &HeaderMap) -> HeaderMap {
+    let mut out = headers.clone();
+    for name in [headers::SESSION_ID, AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+        out.remove(name);
+    }
+    out
 }
 
 /// A message with a result that the gateway made.

@@ -3,6 +3,7 @@
 //! told as the newer revision does. Ends the session when nobody listens any more.
 
 use super::ask::Events;
+use super::current::Current;
 use super::hearing::{LISTS, list_changes};
 use super::older::reply_to;
 use super::rewrite::{self, META, PARAMS};
@@ -13,14 +14,14 @@ use crate::body::{Chunks, ReplyBody};
 use crate::source::sse_event;
 use bytes::Bytes;
 use http::{HeaderValue, Method as HttpMethod, Response, header};
-use mcp::edit::{Edit, Step, find, quoted};
+use mcp::edit::{Edit, Step, find};
 use mcp::{Frame, Message, Method, RequestId};
 use serde_json::Value;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// The stream, and the session that it belongs to.
 pub(super) struct Overheard {
-    federation: Weak<Federation>,
+    federation: Arc<Current>,
     inner: Whole,
     place: usize,
     prefix: String,
@@ -64,7 +65,7 @@ impl Overheard {
             }
         }
         let overheard = Self {
-            federation: Arc::downgrade(federation),
+            federation: Arc::clone(&federation.current),
             inner,
             place,
             prefix: member.prefix.clone(),
@@ -83,17 +84,9 @@ impl Overheard {
     /// Subscribes to each resource; those that the member let be subscribed to, as the client calls them.
     async fn subscribe(&self, federation: &Arc<Federation>, uris: &[String]) -> Vec<String> {
         let mut subscribed = Vec::new();
-        let Some(session) = &self.inner.session else { return subscribed };
         for uri in uris {
-            let (id, own) = (session.next_id(), quoted(uri));
-            let body = Bytes::from(format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/subscribe","params":{{"uri":{own}}}}}"#
-            ));
-            let headers = self.inner.headers_on(&self.link, None);
-            let part = self.inner.part(HttpMethod::POST, headers, body);
-            let answers = federation.ask_each(vec![(self.place, part)], Some(&id)).await;
-            let answer = answers.first().and_then(|(_, answer)| answer.as_ref());
-            if answer.is_some_and(|a| super::discover::result_of(&a.message).is_some()) {
+            let asked = federation.subscribe_to((&self.inner, self.place), &self.link, uri).await;
+            if asked == Some(true) {
                 subscribed.push(super::names::Form::Uri.join(&self.prefix, uri));
             }
         }

@@ -2,6 +2,7 @@
 //! them. An id works like a password; only its digest is kept. Refuses to send anything.
 
 use super::older::Level;
+use super::subscribed::Subscribed;
 use crate::body::Chunks;
 use crate::bounds::Bounds;
 use crate::queue::permits;
@@ -23,6 +24,7 @@ pub(crate) struct Session {
     pub(crate) opening: Opening,
     state: Mutex<State>,
     calls_max: usize,
+    pub(crate) subscribed: Subscribed,
     /// For answers of the client that wait.
     room: Arc<Semaphore>,
     /// Everything that goes on for its sake ends then.
@@ -142,7 +144,8 @@ impl Session {
         };
         let ended = CancellationToken::new();
         let room = Arc::new(Semaphore::new(ANSWERS_BYTES_MAX));
-        Self { owner, opening, state: Mutex::new(state), calls_max, room, ended }
+        let subscribed = Subscribed::new(calls_max);
+        Self { owner, opening, state: Mutex::new(state), calls_max, subscribed, room, ended }
     }
 
     pub(crate) fn link(&self, prefix: &str) -> Option<Link> {
@@ -275,6 +278,14 @@ impl Session {
         Some(stop)
     }
 
+    /// This subscription ended by itself; it may have a successor by now.
+    pub(crate) fn unwatched(&self, seen: &str, stop: &CancellationToken) {
+        let mut state = self.lock();
+        if !stop.is_cancelled() {
+            state.watched.remove(seen);
+        }
+    }
+
     pub(crate) fn unwatch(&self, seen: &str) {
         if let Some(stop) = self.lock().watched.remove(seen) {
             stop.cancel();
@@ -286,8 +297,17 @@ impl Session {
         self.lock().hearer = Some(hearer);
     }
 
-    pub(crate) fn hearer(&self) -> Option<Hearer> {
-        self.lock().hearer.clone().filter(|hearer| !hearer.is_closed())
+    /// Whether the client listens now.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.lock().hearer.as_ref().is_some_and(|hearer| !hearer.is_closed())
+    }
+
+    /// Tells the client something on that stream; one that does not listen now hears nothing.
+    pub(crate) async fn tell(&self, event: Bytes) {
+        let hearer = self.lock().hearer.clone();
+        if let Some(hearer) = hearer {
+            hearer.send(Ok(event)).await.ok();
+        }
     }
 
     pub(crate) fn agree(&self, revision: Revision) {

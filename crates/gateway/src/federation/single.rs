@@ -75,16 +75,18 @@ impl Federation {
                 _ => self.carry_newer(whole, request, (place, own, body), &link).await,
             };
         }
-        let response = self.ask_linked(whole, place, &link, body.clone()).await;
-        if response.status() != StatusCode::NOT_FOUND {
-            return Ok(self.through(whole, &member.prefix, response).await);
+        let mut response = self.ask_linked(whole, place, &link, body.clone()).await;
+        if response.status() == StatusCode::NOT_FOUND {
+            // The member has lost its session, so it has not looked at the request: once more in a new
+            // one.
+            if let Some(session) = &whole.session {
+                session.lose(&member.prefix);
+            }
+            let link = self.link(whole, place).await.ok_or_else(|| self.down(place))?;
+            response = self.ask_linked(whole, place, &link, body).await;
         }
-        // The member has lost its session, so it has not looked at the request: once more in a new one.
-        if let Some(session) = &whole.session {
-            session.lose(&member.prefix);
-        }
-        let link = self.link(whole, place).await.ok_or_else(|| self.down(place))?;
-        let response = self.ask_linked(whole, place, &link, body).await;
+        let target = (member.prefix.as_str(), own);
+        let response = self.note_subscription(whole, request, target, response).await;
         Ok(self.through(whole, &member.prefix, response).await)
     }
 

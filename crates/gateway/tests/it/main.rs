@@ -32,6 +32,7 @@ mod outages;
 mod outcomes;
 mod questions;
 mod refusals;
+mod rejoins;
 mod reload;
 mod rig;
 mod sessions;
