@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 /// Lines that may wait for one exchange, or for the stream of those that belong to none.
 pub(super) const LINES_MAX: usize = 256;
 
-/// Bytes of them; a larger line waits alone.
+/// Bytes of them, beside the last one: whatever its size, an answer may come right after a notification.
 pub(super) const LINES_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that may wait for all exchanges of one conversation, and never less than two lines of the
@@ -114,7 +114,7 @@ impl Waiting {
             Err(TrySendError::Closed(())) => return Err(NotPut::Gone),
             Err(TrySendError::Full(())) => return Err(queue.cut_off()),
         };
-        if !queue.lock().fits(&line) {
+        if !queue.lock().has_room() {
             return Err(queue.cut_off());
         }
         let permits = permits(line.len(), self.bytes_max);
@@ -221,9 +221,9 @@ impl Queue {
 }
 
 impl Lines {
-    fn fits(&self, line: &Bytes) -> bool {
-        let bytes = self.bytes.saturating_add(line.len());
-        !self.is_behind && (self.lines.is_empty() || bytes <= LINES_BYTES_MAX)
+    /// For one line more.
+    fn has_room(&self) -> bool {
+        !self.is_behind && self.bytes < LINES_BYTES_MAX
     }
 
     fn clear(&mut self) {
@@ -297,6 +297,15 @@ mod tests {
         assert_eq!(lengths(&mut behind), Err(Behind));
         assert_eq!(lengths(&mut prompt), Ok(vec![7]));
         assert_eq!(held(&waiting), 0);
+    }
+
+    #[test]
+    fn a_large_answer_may_come_right_after_a_notification() {
+        let mut waiting = Waiting::new(LINE_BYTES_MAX);
+        let (sender, mut receiver) = waiting.queue();
+        waiting.put(&sender, line(80)).unwrap();
+        waiting.put(&sender, line(LINE_BYTES_MAX)).unwrap();
+        assert_eq!(lengths(&mut receiver), Ok(vec![80, LINE_BYTES_MAX]));
     }
 
     #[test]

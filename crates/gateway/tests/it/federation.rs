@@ -108,7 +108,7 @@ fn one_root<'e>(events: impl IntoIterator<Item = &'e Event>) {
 }
 
 /// How a server answers the gateway's own `server/discover`.
-pub(crate) const STATELESS: &str = r#"{"jsonrpc":"2.0","id":"era","result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
+const STATELESS: &str = r#"{"jsonrpc":"2.0","id":"era","result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
 
 /// Long enough for a server that answers, on a machine that has much to do.
 const GIVEN_UP: Duration = Duration::from_secs(4);

@@ -194,7 +194,7 @@ fn a_listener_comes_before_calls_until_it_is_gone() {
 #[test]
 fn an_exchange_that_does_not_keep_up_is_cut_off() {
     let long = progress(&format!("1,\"x\":\"{}\"", "x".repeat(LINES_BYTES_MAX / 3)));
-    for (notice, fit) in [(progress("1"), LINES_MAX), (long, 2)] {
+    for (notice, fit) in [(progress("1"), LINES_MAX), (long, 3)] {
         let mut routes = routes();
         let mut slow = open(&mut routes, &with_token("1", "1"));
         let mut other = open(&mut routes, &with_token("2", "2"));

@@ -33,8 +33,6 @@ pub(super) trait Client {
 pub(super) struct OverHttp {
     rig: Rig,
     era: Era,
-    /// The tool that it calls, as the header says it.
-    tool: &'static str,
     /// Whether it asks for the stream of the server's own messages, and whether that is announced.
     listens: bool,
     announced: bool,
@@ -48,12 +46,8 @@ pub(super) struct OverHttp {
 impl OverHttp {
     pub(super) fn new(rig: Rig, era: Era) -> Self {
         let (own, asked, stream, told) = (None, None, None, None);
-        let (session, tool) = (String::new(), "echo");
-        Self { rig, era, tool, listens: false, announced: false, session, own, asked, stream, told }
-    }
-
-    pub(super) fn calling(self, tool: &'static str) -> Self {
-        Self { tool, ..self }
+        let session = String::new();
+        Self { rig, era, listens: false, announced: false, session, own, asked, stream, told }
     }
 
     pub(super) fn listening(self, announced: bool) -> Self {
@@ -80,7 +74,7 @@ impl Client for OverHttp {
     async fn say(&mut self, message: &str, what: Heard) -> String {
         let ask = match self.era {
             Era::Sessions => legacy(&self.session, message),
-            Era::Stateless => super::call(message, &[]).header("mcp-name", self.tool),
+            Era::Stateless => super::call(message, &[]),
         };
         let ask = ask.token(&self.rig.token("alice"));
         let sent = tokio::spawn(ask.send(self.rig.address));

@@ -8,8 +8,6 @@ use proptest::sample::select;
 /// Everything that is said about one call.
 #[derive(Debug, Clone)]
 pub(super) struct Dialogue {
-    /// The id of the call, as its answer spells it.
-    pub(super) id: String,
     pub(super) request: String,
     /// The server tells, then asks; the client answers that, and tells something of its own.
     pub(super) note: String,
@@ -24,9 +22,6 @@ pub(super) struct Dialogue {
     /// Where a server can choose: the answer as one body rather than as an event.
     pub(super) whole: bool,
 }
-
-/// The name of the tool that is called, as it may be spelled.
-pub(super) const TOOL: [&str; 3] = ["\"echo\"", "\"ec\\u0068o\"", "\"\\u0065cho\""];
 
 /// The era of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +176,7 @@ fn request(methods: Vec<&'static str>, id: String) -> impl Strategy<Value = Stri
 
 /// The call of a tool, by this id.
 fn call(id: String, era: Era) -> impl Strategy<Value = String> {
-    let name = select(TOOL.to_vec());
+    let name = select(vec!["\"echo\"", "\"ec\\u0068o\"", "\"\\u0065cho\""]);
     let params = (value(), name).prop_flat_map(move |(value, name)| {
         let arguments = ("arguments", format!("{{\"a\":{value}}}"));
         let mut known = vec![("name", name.to_owned()), arguments];
@@ -223,14 +218,11 @@ pub(super) fn dialogue(era: Era) -> impl Strategy<Value = Dialogue> {
         .prop_flat_map(move |(asked, answered)| (request(asks.clone(), asked), outcome(answered)));
     let tells = (notification("notifications/message"), notification("notifications/x"));
     let choices = (any::<bool>(), any::<bool>(), any::<bool>());
-    let call = id().prop_flat_map(move |(asked, answered)| {
-        (Just(answered.clone()), call(asked, era), outcome(answered))
-    });
-    (call, question, tells, choices).prop_map(|(call, question, tells, choices)| {
-        let (id, request, answer) = call;
+    (exchange(era), question, tells, choices).prop_map(|(exchange, question, tells, choices)| {
+        let (request, answer) = exchange;
         let (question, reply) = question;
         let (note, told) = tells;
         let (chatty, aside, whole) = choices;
-        Dialogue { id, request, note, question, reply, told, answer, chatty, aside, whole }
+        Dialogue { request, note, question, reply, told, answer, chatty, aside, whole }
     })
 }

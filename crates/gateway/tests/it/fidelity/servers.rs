@@ -3,7 +3,6 @@
 
 use super::framing::{data, event_of, written};
 use super::odd::{Dialogue, Era};
-use crate::federation::STATELESS;
 use crate::messages::{INITIALIZE, INITIALIZED};
 use crate::sse_servers::ANSWER;
 use crate::upstream::{Held, Stream, Upstream, Waiting, empty, json};
@@ -84,11 +83,7 @@ impl Server for Streamable {
     }
 
     async fn hear(&mut self, what: Heard) {
-        let mut held = self.waiting.next().await;
-        while held.seen.rpc_method().as_deref() == Some("server/discover") {
-            held.answer(json(STATELESS));
-            held = self.waiting.next().await;
-        }
+        let held = self.waiting.next().await;
         self.heard.push(String::from_utf8(held.seen.body.to_vec()).unwrap());
         match what {
             Heard::Request => self.call = Some(held),
