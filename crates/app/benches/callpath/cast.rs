@@ -2,6 +2,7 @@
 
 use crate::children::Child;
 use crate::load::{Form, Request};
+use crate::rivals::Rival;
 use crate::settings::Settings;
 use crate::site::Site;
 use crate::{nginx, rivals};
@@ -18,7 +19,7 @@ pub(crate) struct Cast {
     gateway: Child,
     strict: Child,
     nginx: Option<Child>,
-    rivals: Vec<(String, String, Child)>,
+    rivals: Vec<(Rival, Child)>,
     settings: Vec<(String, String)>,
 }
 
@@ -100,8 +101,10 @@ impl Cast {
             let setting = if rival.is_installed() {
                 match rival.start(self.site.path(), &self.upstream.address) {
                     Ok(child) => {
-                        self.rivals.push((rival.name.clone(), rival.path.clone(), child));
-                        rival.setting
+                        let told = (rival.name.clone(), rival.setting.clone());
+                        self.settings.push(told);
+                        self.rivals.push((rival, child));
+                        continue;
                     }
                     Err(why) => format!("not measured: {why:#}"),
                 }
@@ -144,10 +147,14 @@ impl Cast {
             target("gateway, API key", &self.gateway, Form::Of2025, key),
             target(STRICT, &self.strict, Form::Of2025, token),
         ]);
-        targets.extend(self.rivals.iter().map(|(name, path, child)| Target {
-            name: name.clone(),
-            child,
-            request: Request::new(&child.address, path, Form::InSession, None),
+        targets.extend(self.rivals.iter().map(|(rival, child)| {
+            let (path, token) = (&rival.path, rival.token.as_deref());
+            let request = Request::new(&child.address, path, Form::InSession, token);
+            Target {
+                name: rival.name.clone(),
+                child,
+                request: request.to_tool(rival.tool.as_deref()),
+            }
         }));
         targets.retain(|target| settings.wants(&target.name));
         targets
@@ -155,7 +162,7 @@ impl Cast {
 
     /// Ends everybody, then verifies what was recorded.
     pub(crate) fn end(self) -> anyhow::Result<()> {
-        let rivals = self.rivals.into_iter().map(|(_, _, rival)| rival);
+        let rivals = self.rivals.into_iter().map(|(_, rival)| rival);
         let others = [self.gateway, self.strict, self.audited, self.relaxed, self.bare];
         for child in others.into_iter().chain(self.nginx).chain(rivals).chain([self.upstream]) {
             child.end()?;

@@ -48,16 +48,30 @@ pub(crate) struct Request {
     path: String,
     form: Form,
     credential: Option<String>,
+    tool: Option<String>,
 }
 
 impl Request {
     pub(crate) fn new(address: &str, path: &str, form: Form, credential: Option<&str>) -> Self {
         let (address, path) = (address.to_owned(), path.to_owned());
-        Self { address, path, form, credential: credential.map(str::to_owned) }
+        Self { address, path, form, credential: credential.map(str::to_owned), tool: None }
+    }
+
+    /// The same for a tool that goes by another name.
+    pub(crate) fn to_tool(self, name: Option<&str>) -> Self {
+        Self { tool: name.map(str::to_owned), ..self }
+    }
+
+    fn call(&self) -> String {
+        let call = self.form.call();
+        match &self.tool {
+            Some(name) => call.replacen("\"query\"", &format!("\"{name}\""), 1),
+            None => call,
+        }
     }
 
     fn bytes(&self, session: Option<&str>, body: &str) -> Vec<u8> {
-        let Self { address, path, form, credential } = self;
+        let Self { address, path, form, credential, .. } = self;
         let credential = credential.as_ref().map(|c| format!("Authorization: Bearer {c}\r\n"));
         let session = session.map(|session| format!("Mcp-Session-Id: {session}\r\n"));
         let text = format!(
@@ -129,7 +143,7 @@ impl Connection {
             Form::InSession => own.initialize(&request).await?,
             Form::Of2025 | Form::Of2026 => None,
         };
-        own.call = request.bytes(session.as_deref(), &request.form.call());
+        own.call = request.bytes(session.as_deref(), &request.call());
         Ok(own)
     }
 

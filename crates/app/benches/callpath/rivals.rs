@@ -1,7 +1,7 @@
 //! Proxies of others, which whoever runs this has installed. A file `rivals.list` says what they are, one
-//! line for each: name, path of its MCP endpoint, how it is set, and its command, with tabs between them and
-//! with `{port}` and `{upstream}` in the command. A path of `-` means that it could not be installed, and
-//! the next field says why.
+//! line for each, with tabs between: name, path of its MCP endpoint, how it is set, its command with `{port}`
+//! and `{upstream}` in it, and, where they are needed, a bearer token and the name that the tool has there. A
+//! path of `-` means that it could not be installed, and the next field says why.
 
 use crate::children::{Child, free_address};
 use anyhow::Context as _;
@@ -14,6 +14,10 @@ pub(crate) struct Rival {
     pub(crate) path: String,
     pub(crate) setting: String,
     command: String,
+    /// What it wants to be shown, if anything.
+    pub(crate) token: Option<String>,
+    /// What it calls the tool, if not as the upstream server does.
+    pub(crate) tool: Option<String>,
 }
 
 /// What is installed, and what could not be.
@@ -23,7 +27,9 @@ pub(crate) fn list(folder: &Path) -> anyhow::Result<Vec<Rival>> {
     let rivals = text.lines().map(|line| {
         let mut fields = line.split('\t').map(str::to_owned);
         let mut next = || fields.next().unwrap_or_default();
-        Rival { name: next(), path: next(), setting: next(), command: next() }
+        let (name, path, setting, command) = (next(), next(), next(), next());
+        let mut given = || Some(next()).filter(|field| !field.is_empty());
+        Rival { name, path, setting, command, token: given(), tool: given() }
     });
     Ok(rivals.collect())
 }
