@@ -153,7 +153,7 @@ impl Cast {
             Target {
                 name: rival.name.clone(),
                 child,
-                request: request.to_tool(rival.tool.as_deref()),
+                request: request.calling(rival.tool.as_deref()),
             }
         }));
         targets.retain(|target| settings.wants(&target.name));

@@ -58,7 +58,7 @@ impl Request {
     }
 
     /// The same for a tool that goes by another name.
-    pub(crate) fn to_tool(self, name: Option<&str>) -> Self {
+    pub(crate) fn calling(self, name: Option<&str>) -> Self {
         Self { tool: name.map(str::to_owned), ..self }
     }
 
