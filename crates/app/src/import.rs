@@ -165,6 +165,13 @@ impl Plan {
             self.notes.push(format!("{shown}: left out, since {reason}"));
             return None;
         }
+        // Names stand in a comment, too, which must not end within one.
+        let fit = |name: &String| !name.is_empty() && !name.contains(|c: char| c.is_control());
+        if !local.variables.iter().all(fit) {
+            let reason = "a variable that it gets has no name that one can have";
+            self.notes.push(format!("{shown}: left out, since {reason}"));
+            return None;
+        }
         let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
         let mut table = format!("command = [{}]\n", words.join(", "));
         if !local.variables.is_empty() {
@@ -243,6 +250,7 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
 #[cfg(test)]
 mod tests {
     use super::{added, plan, servers};
+    use crate::altered::alterations;
     use crate::clients;
     use crate::config::Config;
     use gateway::config::Server;
@@ -288,5 +296,28 @@ mod tests {
         }
         let variables = "My Files: needs the variables TOKEN";
         assert!(plan.notes.iter().any(|note| note.starts_with(variables)), "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn the_name_of_a_variable_begins_no_line() {
+        let client = r#"{"mcpServers": {"a": {"command": "a", "env": {"x\n[gateway]\nname = \"z\"\n#": ""}}}}"#;
+        let plan = plan(&clients::read(client).unwrap(), &[]);
+        assert_eq!((plan.tables.as_str(), plan.names.len()), ("", 0));
+        assert!(plan.notes[0].starts_with("a: left out"), "{:?}", plan.notes);
+    }
+
+    /// Whatever byte of a client's file is another, no value of a variable or header is copied, and what is
+    /// copied is TOML with one table for each server that is named.
+    #[test]
+    fn one_byte_more_or_less_copies_no_secret() {
+        for text in alterations(CLIENT) {
+            let Ok(entries) = clients::read(&text) else { continue };
+            let plan = plan(&entries, &[]);
+            let notes = format!("{:?}", plan.notes);
+            assert!(!plan.tables.contains("canary") && !notes.contains("canary"), "{text}");
+            let named = servers(&plan.tables).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert!(named.iter().map(|(name, _)| name).eq(&plan.names), "{text}");
+            assert!(named.iter().map(|(_, prefix)| prefix).eq(&plan.prefixes), "{text}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The command `countersign`: reads configuration, wires the parts, starts and stops them. Knows no
 //! protocol, no policy language and no log format; those are in the crates it uses.
 
+#[cfg(test)]
+mod altered;
 mod cadence;
 mod certificate;
 mod certificates;

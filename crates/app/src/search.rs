@@ -213,19 +213,19 @@ fn moment(text: &str, now: Time) -> anyhow::Result<Time> {
     if let Some(time) = Time::parse(text) {
         return Ok(time);
     }
-    let unit = text.chars().last().unwrap_or(' ');
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => bail!("`{text}` is neither RFC 3339 nor an age such as 15m, 2h or 7d"),
+    let Some(age_us) = age_us(text) else {
+        bail!("`{text}` is neither RFC 3339 nor an age such as 15m, 2h or 7d");
     };
-    let count: i64 = text.trim_end_matches(unit).parse().with_context(|| {
-        format!("`{text}` is neither RFC 3339 nor an age such as 15m, 2h or 7d")
-    })?;
-    let us = count.saturating_mul(seconds).saturating_mul(1_000_000);
-    Ok(Time::from_unix_us(now.unix_us().saturating_sub(us)))
+    Ok(Time::from_unix_us(now.unix_us().saturating_sub(age_us)))
+}
+
+/// Microseconds of an age: digits and one unit, no sign.
+fn age_us(text: &str) -> Option<i64> {
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let (digits, seconds) =
+        units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+    let count: i64 = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    Some(count.saturating_mul(seconds).saturating_mul(1_000_000))
 }
 
 fn as_json(record: &Record) -> anyhow::Result<serde_json::Value> {
@@ -254,8 +254,41 @@ mod tests {
         let now = Time::from_unix_us(10_000_000_000);
         assert_eq!(moment("1h", now).unwrap(), Time::from_unix_us(6_400_000_000));
         assert_eq!(moment("1970-01-01T00:00:01Z", now).unwrap(), Time::from_unix_us(1_000_000));
-        for bad in ["", "h", "1", "yesterday", "1w", "1.5h"] {
+        for bad in ["", "h", "1", "yesterday", "1w", "1.5h", "5mm", "-5m", "+5m"] {
             assert!(moment(bad, now).unwrap_err().to_string().contains("neither"), "{bad}");
+        }
+    }
+
+    /// Of all texts of up to four characters, those that are digits and a unit are ages.
+    #[test]
+    fn every_short_text_is_an_age_or_none() {
+        let now = Time::from_unix_us(10_000_000_000);
+        let mut texts = vec![String::new()];
+        let mut from = 0;
+        for _ in 0..4 {
+            let until = texts.len();
+            for place in from..until {
+                let longer = "09smhdSZ-+. \u{e9}".chars().map(|c| format!("{}{c}", texts[place]));
+                let longer: Vec<String> = longer.collect();
+                texts.extend(longer);
+            }
+            from = until;
+        }
+        for text in texts {
+            let mut digits: Vec<char> = text.chars().collect();
+            let seconds = match digits.pop() {
+                Some('s') => 1,
+                Some('m') => 60,
+                Some('h') => 3_600,
+                Some('d') => 86_400,
+                _ => 0,
+            };
+            let is_age = 0 < seconds
+                && !digits.is_empty()
+                && digits.iter().all(|digit| matches!(digit, '0' | '9'));
+            let count = digits.iter().fold(0, |sum, c| sum * 10 + if *c == '9' { 9 } else { 0 });
+            let wanted = is_age.then(|| Time::from_unix_us((10_000 - count * seconds) * 1_000_000));
+            assert_eq!(moment(&text, now).ok(), wanted, "{text}");
         }
     }
 }

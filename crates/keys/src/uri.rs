@@ -28,7 +28,7 @@ impl Uri {
     /// # Errors
     /// [`Error::Uri`] when something is missing, unknown or said twice.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let shown = text.split('?').next().unwrap_or_default().to_owned();
+        let shown = without_pin(text).to_owned();
         let wrong = |what: String| Error::Uri { uri: shown.clone(), what };
         let rest = text.strip_prefix("pkcs11:").ok_or_else(|| wrong(BEGINS.to_owned()))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -39,7 +39,10 @@ impl Uri {
             let place = NAMES.iter().zip(&mut found).find(|(known, _)| **known == name);
             let Some((_, place)) = place else {
                 let what = match name {
-                    "pin-value" => "put the PIN in a file and name it by `pin-source`".to_owned(),
+                    // Whatever begins like this may go on with the PIN itself.
+                    _ if name.to_ascii_lowercase().starts_with("pin") => {
+                        "put the PIN in a file and name it by `pin-source`".to_owned()
+                    }
                     _ => format!("`{name}` is none of {}", NAMES.join(", ")),
                 };
                 return Err(wrong(what));
@@ -65,12 +68,32 @@ impl Uri {
     }
 }
 
+/// What may be shown of a URI: nothing from where it could speak of a PIN.
+fn without_pin(text: &str) -> &str {
+    let pin = text.to_ascii_lowercase().find("pin-");
+    let end = text.find('?').into_iter().chain(pin).min();
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 const BEGINS: &str = "it does not begin with `pkcs11:`";
 const NAMES: [&str; 4] = ["token", "object", "module-path", "pin-source"];
 
 #[cfg(test)]
 mod tests {
     use super::Uri;
+
+    #[test]
+    fn a_pin_is_not_repeated_wherever_it_stands() {
+        for uri in [
+            "pkcs11:token=t;object=o?module-path=/m&pin-value=1234",
+            "pkcs11:token=t;object=opin-value=1234",
+            "pkcs11:token=t;PIN-value=1234;object=o",
+            "pkcs11:token=t;object=o?pin-value1234",
+        ] {
+            let error = Uri::parse(uri).unwrap_err().to_string();
+            assert!(!error.contains("1234"), "{error}");
+        }
+    }
 
     #[test]
     fn reads_the_parts_and_decodes_them() {

@@ -5,7 +5,7 @@ use crate::advice;
 use crate::digest;
 use crate::needs::Needs;
 use crate::problem::{Problem, Severity};
-use crate::statement::{Statement, statements};
+use crate::statement::{Statement, deeper_than, more_signs_than, statements};
 use crate::vocabulary::Vocabulary;
 use cedar_policy::{
     ActionConstraint, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -114,6 +114,24 @@ impl Bundle {
     /// Reads files, to go with the problems that were met in getting hold of them.
     pub(crate) fn read(
         words: Arc<Vocabulary>,
+        sources: Vec<Source>,
+        problems: Vec<Problem>,
+    ) -> Reading {
+        let read = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let thread = thread.spawn_scoped(scope, || Self::read_here(words, sources, problems));
+            thread.ok().and_then(|thread| thread.join().ok())
+        });
+        read.unwrap_or_else(|| Reading {
+            bundle: None,
+            digest: digest::of_files(&[]),
+            policies: 0,
+            problems: vec![Problem::error("the thread that reads the policies failed")],
+        })
+    }
+
+    fn read_here(
+        words: Arc<Vocabulary>,
         mut sources: Vec<Source>,
         problems: Vec<Problem>,
     ) -> Reading {
@@ -172,6 +190,9 @@ struct Found<'a> {
 
 impl<'a> Reader<'a> {
     fn file(&mut self, source: &'a Source) {
+        if self.is_too_deep(source) {
+            return;
+        }
         let parsed = match source.text.parse::<PolicySet>() {
             Ok(parsed) => parsed,
             Err(errors) => {
@@ -183,7 +204,12 @@ impl<'a> Reader<'a> {
             }
         };
         // Cedar names the statements of a file `policy0`, `policy1` ... in their order.
-        for (index, statement) in statements(&source.text).into_iter().enumerate() {
+        let statements = statements(&source.text);
+        if statements.len() != parsed.policies().count() + parsed.templates().count() {
+            let message = "the policies of the file cannot be told apart";
+            self.problems.push(Problem::error(message).in_file(&source.name));
+        }
+        for (index, statement) in statements.into_iter().enumerate() {
             let id = PolicyId::new(format!("policy{index}"));
             if parsed.template(&id).is_some() {
                 self.problems.push(
@@ -196,6 +222,21 @@ impl<'a> Reader<'a> {
                 self.policy(source, statement, policy);
             }
         }
+    }
+
+    /// Cedar goes down into conditions by recursion, and the whole program ends when a stack does.
+    fn is_too_deep(&mut self, source: &Source) -> bool {
+        let nested = deeper_than(&source.text, NESTING_MAX)
+            .map(|at| (at, format!("brackets are nested more than {NESTING_MAX} deep")));
+        let found = nested.or_else(|| {
+            let at = more_signs_than(&source.text, SIGNS_MAX)?;
+            Some((at, format!("the policy has more than {SIGNS_MAX} signs of operators")))
+        });
+        let Some((at, message)) = found else { return false };
+        let problem = Problem::error(message)
+            .with_help("take the condition apart: several policies, or a set of names");
+        self.problems.push(problem.at(&source.name, &source.text, at));
+        true
     }
 
     fn policy(&mut self, source: &'a Source, statement: Statement<'a>, policy: &Policy) {
@@ -333,6 +374,13 @@ fn permits_everything(policy: &Policy) -> bool {
         && !policy.has_non_scope_constraint()
 }
 
+/// How deep brackets are nested at the most.
+const NESTING_MAX: usize = 24;
+/// Signs of operators in one policy; `&&` has two.
+const SIGNS_MAX: usize = 2_000;
+/// Stack for going down into what the two bounds above let pass; a term of a condition takes several
+/// thousand bytes where nothing is optimised.
+const STACK_BYTES: usize = 64 << 20;
 /// How many steps from the principal, the action or the resource a policy may look.
 const ATTRIBUTE_LEVELS: u32 = 1;
 

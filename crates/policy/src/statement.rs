@@ -44,6 +44,61 @@ pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
     found
 }
 
+/// Where brackets are nested deeper than this for the first time.
+pub(crate) fn deeper_than(text: &str, depth_max: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let place = code(text).find(|(_, character)| {
+        match character {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth_max < depth
+    });
+    place.map(|(at, _)| at)
+}
+
+/// Where a statement has more signs than this that make its condition deeper: those of operators, and
+/// the full stop. What stands between commas makes it only wider.
+pub(crate) fn more_signs_than(text: &str, signs_max: usize) -> Option<usize> {
+    let mut signs = 0_usize;
+    let place = code(text).find(|(at, character)| {
+        match character {
+            ';' => signs = 0,
+            '&' | '|' | '+' | '-' | '*' | '!' | '.' | '<' | '>' => signs += 1,
+            'e' if text.get(*at..).is_some_and(|rest| rest.starts_with("else")) => signs += 1,
+            _ => {}
+        }
+        signs_max < signs
+    });
+    place.map(|(at, _)| at)
+}
+
+/// What stands neither in strings nor in comments, by the same rules.
+fn code(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    let mut state = State::Between;
+    let mut characters = text.char_indices().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (at, character) = characters.next()?;
+            let slash = characters.peek().is_some_and(|(_, next)| *next == '/');
+            state = match (state, character) {
+                (State::Comment, '\n' | '\r') => State::Between,
+                (State::Comment, _) => State::Comment,
+                (State::Text, '\\') => {
+                    characters.next();
+                    State::Text
+                }
+                (State::Text, '"') => State::Between,
+                (State::Text, _) => State::Text,
+                (State::Between, '"') => State::Text,
+                (State::Between, '/') if slash => State::Comment,
+                (State::Between, _) => return Some((at, character)),
+            };
+        }
+    })
+}
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     Between,
@@ -53,7 +108,22 @@ enum State {
 
 #[cfg(test)]
 mod tests {
-    use super::statements;
+    use super::{deeper_than, more_signs_than, statements};
+
+    #[test]
+    fn brackets_are_counted_where_they_count() {
+        assert_eq!(deeper_than("((a))", 2), None);
+        assert_eq!(deeper_than("([{", 2), Some(2));
+        assert_eq!(deeper_than("()()[]{}", 1), None);
+        assert_eq!(deeper_than("\"((\\\"((\" // ((\n(", 1), None);
+    }
+
+    #[test]
+    fn signs_are_counted_for_each_statement() {
+        assert_eq!(more_signs_than("a && b; c || d;", 2), None);
+        assert_eq!(more_signs_than("a.b && \"&&&&\" else", 3), Some(14));
+        assert_eq!(more_signs_than("[A::\"b\", A::\"c\"]", 0), None);
+    }
 
     #[test]
     fn strings_and_comments_hide_semicolons() {

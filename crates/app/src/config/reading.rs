@@ -65,7 +65,7 @@ impl<'t> Text<'t> {
             let span = error.span();
             mistakes.push(Mistake {
                 place: span.as_ref().map(|s| place(self.text, s.start)),
-                message: error.message().to_owned(),
+                message: without_text(error.message()),
             });
             if !span.is_some_and(|span| remove(tree.get_mut(), &span)) {
                 break;
@@ -153,4 +153,22 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     (line, column)
+}
+
+/// A message without what is not what was expected: it may be a secret at the wrong place.
+fn without_text(message: &str) -> String {
+    let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
+    let field = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    match (message.split_once(" string \""), field, expected) {
+        (Some((kind, _)), None, Some(expected)) => format!("{kind} text, expected {expected}"),
+        (_, Some((name, _)), Some(expected)) if !name.chars().all(is_of_bare_key) => {
+            format!("unknown field, expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// What keys without quotes are made of (TOML 1.0, "Keys").
+fn is_of_bare_key(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '-' | '_')
 }

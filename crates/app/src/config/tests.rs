@@ -1,4 +1,5 @@
 use super::Config;
+use crate::altered::{alterations, is_within};
 use gateway::config::{AnswerDurability, Server};
 use std::path::Path;
 use std::time::Duration;
@@ -207,4 +208,79 @@ fn a_burst_needs_a_rate() {
         mistakes.iter().any(|m| m.contains("`limits.actor.calls_burst`: needs")),
         "{mistakes:?}"
     );
+}
+
+/// A file with a secret wherever one may stand.
+const FULL: &str = r#"[gateway]
+name = "gw"
+listen = "127.0.0.1:8700"
+allowed_hosts = ["gw.example"]
+
+[[server]]
+name = "crm"
+url = "http://user:canary@127.0.0.1:1/mcp"
+
+[[server]]
+name = "files"
+command = ["files", "--all"]
+environment = { TOKEN = "canary" }
+limits = { calls_max = 9 }
+
+[log]
+key = "pkcs11:token=t;object=o?pin-value=canary"
+segment_bytes = 1048576
+
+[[log.http.reader]]
+name = "auditor"
+sha256 = "sha256:canary"
+
+[log.tsa]
+urls = ["https://user:canary@tsa.example/"]
+
+[traces]
+otlp_url = "http://user:canary@127.0.0.1:4318/"
+ratio = 0.5
+
+[[identity.api_key]]
+name = "dev"
+sha256 = "canary"
+"#;
+
+/// Whatever a text holds: it is read the same twice, mistakes are at places within it, and none repeats
+/// what may be a secret.
+fn check_law(text: &str) {
+    let read = Config::parse(text, Path::new("/etc/cs"));
+    let again = Config::parse(text, Path::new("/etc/cs"));
+    assert_eq!(format!("{again:?}"), format!("{read:?}"), "the second time is another: {text}");
+    for mistake in read.err().into_iter().flatten() {
+        // A bare word at the place of a key is a key.
+        let shown = mistake.message.replace("unknown field `canary`", "");
+        assert!(!shown.contains("canary"), "{mistake}\n{text}");
+        assert!(mistake.place.is_none_or(|place| is_within(text, place)), "{mistake}\n{text}");
+    }
+}
+
+#[test]
+fn the_laws_hold_for_every_file_with_one_byte_changed() {
+    let read = parse(FULL).unwrap_err();
+    assert!(read.iter().all(|mistake| !mistake.contains("line 1,")), "{read:?}");
+    for text in alterations(FULL).chain(alterations(SMALL)) {
+        check_law(&text);
+    }
+}
+
+#[test]
+fn no_mistake_repeats_a_secret_that_stands_where_none_belongs() {
+    for wrong in ["\"canary\"", "[\"canary\"]", "{ canary = \"canary\" }", "{ x = [\"canary\"] }"] {
+        let lines = FULL.lines().enumerate().filter(|(_, line)| line.contains("canary"));
+        for (number, line) in lines {
+            let (key, _) = line.split_once(" = ").unwrap();
+            let text = FULL.replacen(line, &format!("{key} = {wrong}"), 1);
+            let read = Config::parse(&text, Path::new("/etc/cs"));
+            let shown: Vec<String> =
+                read.err().into_iter().flatten().map(|mistake| mistake.to_string()).collect();
+            let shown = shown.join("\n").replace("unknown field `canary`", "");
+            assert!(!shown.contains("canary"), "line {}: {shown}", number + 1);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::difference::difference;
 use super::rewriting::{Ours, Way, installed, ours, string_at};
 use super::undoing::{header_files, undone};
+use crate::altered::alterations;
 use crate::clients::{self, Server};
 use std::path::Path;
 
@@ -232,5 +233,39 @@ fn what_is_shown_has_no_credential() {
         let after = installed(before, &WAY).unwrap().text;
         let shown = difference(&clients::masked(before), &clients::masked(&after));
         assert!(shown.contains("wrap") && !shown.contains(CANARY), "{name}: {shown}");
+    }
+}
+
+/// The text without its entries.
+fn outside(text: &str) -> String {
+    let mut entries: Vec<_> = clients::read(text).unwrap().into_iter().map(|e| e.at).collect();
+    entries.sort_by_key(|at| at.start);
+    let mut out = String::new();
+    let mut done = 0;
+    for at in entries {
+        out.push_str(text.get(done..at.start).unwrap());
+        done = at.end;
+    }
+    out + text.get(done..).unwrap()
+}
+
+/// Whatever byte of a client's file is another: what is installed comes off again to the byte, doing it
+/// twice changes nothing more, and nothing outside of the entries changes.
+#[test]
+fn the_laws_hold_for_every_file_with_one_byte_changed() {
+    let gateway = Way { gateway: Some("http://127.0.0.1:8700"), ..WAY };
+    let samples = SAMPLES.iter().flat_map(|(_, sample)| alterations(sample));
+    for before in samples {
+        for way in [&WAY, &gateway] {
+            let Ok(made) = installed(&before, way) else {
+                assert!(clients::read(&before).is_err(), "{before}");
+                continue;
+            };
+            let again = installed(&made.text, way).unwrap();
+            assert_eq!((&again.text, again.headers.len()), (&made.text, 0), "{before}");
+            let undone = undone(&made.text, Some(&before), way, &nothing).unwrap();
+            assert_eq!(undone.text, before);
+            assert_eq!(outside(&made.text), outside(&before));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Every problem is told, and told where it is.
 
-use super::{Bundle, ID_BYTES_MAX, POLICIES_MAX, Source};
+use super::{Bundle, ID_BYTES_MAX, NESTING_MAX, POLICIES_MAX, Source};
 use crate::STARTER_POLICY;
 
 /// Reads files and compares all that is told about them, line by line.
@@ -230,4 +230,39 @@ fn ids_are_sorted_and_keep_the_text_of_their_policy() {
     assert_eq!(bundle.ids().collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(bundle.texts()["a"], "@id(\"a\")\nforbid (principal, action, resource);");
     assert!(bundle.schema().starts_with("sha256:"));
+}
+
+/// On a thread of a test, whose stack is as small as that of the thread that reloads.
+#[test]
+fn what_is_nested_too_deep_is_told_before_the_stack_ends() {
+    let nested = |depth: usize| {
+        let (open, close) = ("(".repeat(depth), ")".repeat(depth));
+        format!(
+            "@id(\"a\") permit (principal, action, resource is Server) when {{ {open}context.session{close} }};"
+        )
+    };
+    check(&[("a.cedar", &nested(NESTING_MAX - 1))], true, "");
+    for depth in [NESTING_MAX, 100_000] {
+        check(
+            &[("a.cedar", &nested(depth))],
+            false,
+            "a.cedar:1:87: error: brackets are nested more than 24 deep
+             help: take the condition apart: several policies, or a set of names",
+        );
+    }
+}
+
+#[test]
+fn long_conditions_do_not_end_the_stack() {
+    let long = |terms: usize| {
+        let terms = vec!["context.session"; terms].join(" && ");
+        format!("@id(\"a\") permit (principal, action, resource is Server) when {{ {terms} }};")
+    };
+    check(&[("a.cedar", &long(600))], true, "");
+    check(
+        &[("a.cedar", &long(10_000))],
+        false,
+        "a.cedar:1:12735: error: the policy has more than 2000 signs of operators
+         help: take the condition apart: several policies, or a set of names",
+    );
 }
