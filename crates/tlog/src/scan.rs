@@ -353,4 +353,4 @@ pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const SPARE: &str = "segments/spare.seg";
 /// A poll of a live log reads little; a scan soon reads much.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+const CHUNK_BYTES_MAX: usize = 256 << 10;
