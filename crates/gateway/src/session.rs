@@ -481,10 +481,17 @@ impl Session {
         state.open.is_empty() && state.to_client.is_empty()
     }
 
-    /// Whether it was idle too long, or its own program has ended: the client must start anew.
+    /// Whether it was idle too long, or its own program has ended: the client must start anew. For as
+    /// long as a call is in progress, it is in use.
     fn is_over(&self, now: Instant, idle: Duration) -> bool {
-        self.program.as_ref().is_some_and(|program| program.is_ended())
-            || now.saturating_duration_since(self.lock().last_used) >= idle
+        if self.program.as_ref().is_some_and(|program| program.is_ended()) {
+            return true;
+        }
+        let mut state = self.lock();
+        if !state.open.is_empty() {
+            state.last_used = now;
+        }
+        now.saturating_duration_since(state.last_used) >= idle
     }
 }
 

@@ -83,6 +83,19 @@ fn idle_sessions_end() {
     assert_eq!(sessions.expire(start + idle * 2).len(), 1);
 }
 
+#[tokio::test]
+async fn a_session_with_a_call_in_progress_is_not_idle() {
+    let idle = Duration::from_secs(60);
+    let sessions = Sessions::new(10, 10, idle);
+    let (start, id) = (Instant::now(), RequestId::from(5));
+    let session = sessions.open(b"s1", owner("a"), None, start).0.unwrap();
+    session.reserve(&id).unwrap();
+    assert!(sessions.expire(start + idle * 3).is_empty());
+    session.release(&id);
+    assert!(sessions.enter(b"s1", &owner("a"), start + idle * 3).is_ok());
+    assert_eq!(sessions.expire(start + idle * 4).len(), 1);
+}
+
 /// A call of the client that is on record and permitted.
 async fn on_record() -> Arc<Asked> {
     let clock = Clock::start();
