@@ -143,6 +143,8 @@ mod tests {
     use super::{Bound, Closed, queue};
     use bytes::Bytes;
     use proptest::prelude::*;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
     use std::future::{Future, poll_fn};
     use std::pin::pin;
     use std::task::Poll;
@@ -222,17 +224,24 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 let (sender, mut receiver) = queue(BOUND);
-                let wanted = sizes.clone();
-                let filling = async move {
+                let (wanted, waiting) = (sizes.clone(), RefCell::new(VecDeque::new()));
+                let filling = async {
+                    let sender = sender;
                     for size in sizes {
                         sender.send(bytes(size)).await.unwrap();
-                        let held = BOUND.bytes - sender.room.available_permits();
-                        assert!(held <= BOUND.bytes, "{held}");
+                        let mut waiting = waiting.borrow_mut();
+                        waiting.push_back(size);
+                        let sum: usize = waiting.iter().sum();
+                        // Items without bytes have room beside one that is too large.
+                        let filled = waiting.iter().filter(|size| **size != 0).count();
+                        assert!(sum <= BOUND.bytes || filled == 1, "{waiting:?}");
+                        assert!(waiting.len() <= BOUND.items, "{waiting:?}");
                     }
                 };
                 let emptying = async {
                     let mut came = Vec::new();
                     while let Some(item) = receiver.recv().await {
+                        waiting.borrow_mut().pop_front();
                         came.push(item.len());
                     }
                     came

@@ -19,7 +19,8 @@ struct Gathering {
     bytes: usize,
 }
 
-/// Bytes of answers that wait for the others of their batch; when there are more, they go before those.
+/// Bytes of answers that wait for the others of their batches; the one that is too much goes at once, with
+/// those of its own batch.
 const GATHERED_BYTES_MAX: usize = 16 << 20;
 
 impl Gatherings {
@@ -52,9 +53,11 @@ impl Gatherings {
         gathering.bytes += answer.as_ref().map_or(0, Bytes::len);
         gathering.answers.extend(answer);
         let is_last = gathering.awaited.is_empty();
-        if !is_last && gathering.bytes <= GATHERED_BYTES_MAX {
+        let waiting: usize = gatherings.iter().map(|gathering| gathering.bytes).sum();
+        if !is_last && waiting <= GATHERED_BYTES_MAX {
             return Some(None);
         }
+        let gathering = gatherings.get_mut(at)?;
         gathering.bytes = 0;
         let answers = std::mem::take(&mut gathering.answers);
         if is_last {
@@ -96,11 +99,20 @@ mod tests {
         let gatherings = Gatherings::default();
         let ids = [1, 2, 3, 4].map(RequestId::from);
         gatherings.open(ids.to_vec());
+        let large = Bytes::from(vec![b'0'; GATHERED_BYTES_MAX]);
         let half = Bytes::from(vec![b'1'; GATHERED_BYTES_MAX / 2 + 1]);
         assert_eq!(gatherings.take(&ids[0], half.clone()), None);
-        let both = gatherings.take(&ids[1], half).unwrap();
+        let both = gatherings.take(&ids[1], half.clone()).unwrap();
         assert_eq!(both.len(), GATHERED_BYTES_MAX + 5);
         assert_eq!(gatherings.take(&ids[2], Bytes::from_static(b"3")), None);
+        // What other batches wait for counts too.
+        gatherings.open([5, 6].map(RequestId::from).to_vec());
+        assert_eq!(gatherings.take(&RequestId::from(5), large.slice(1..)), None);
+        gatherings.open([7, 8].map(RequestId::from).to_vec());
+        let alone = gatherings.take(&RequestId::from(7), half.clone());
+        assert_eq!(alone.unwrap().len(), half.len() + 2);
+        assert_eq!(gatherings.give_up(&RequestId::from(8)), None);
+        assert_eq!(gatherings.give_up(&RequestId::from(6)).unwrap().len(), large.len() + 1);
         let rest = gatherings.take(&ids[3], Bytes::from_static(b"4"));
         assert_eq!(rest, Some(Bytes::from_static(b"[3,4]")));
         assert!(gatherings.lock().is_empty());

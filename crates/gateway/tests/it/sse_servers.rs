@@ -236,6 +236,26 @@ async fn a_call_that_is_behind_ends_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_stream_that_nobody_opens_is_bounded() {
+    let (_upstream, mut waiting, rig) = rig().await;
+    let (stream, session) = opened(&rig, &mut waiting).await;
+    let notice = |n: usize| progress("1", n).replace("s/progress", "s/message");
+    for n in 0..7 {
+        stream.message(&notice(n)).await;
+    }
+    let trail = rig.until(|trail| trail.refusals().len() == 4).await;
+    for refusal in trail.refusals() {
+        assert_eq!(crate::trail::reason(refusal), "server.unheard");
+    }
+    // The latest are there, in order.
+    let mut listening = rig.send(Ask::new(Method::GET).session(&session)).await;
+    for n in 4..7 {
+        assert_eq!(listening.event().await, event(&notice(n)));
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_comes_back_to_its_answer_gets_everything() {
     let (_upstream, mut waiting, rig) = rig().await;
     let (stream, session) = opened(&rig, &mut waiting).await;
