@@ -8,7 +8,7 @@ use crate::question::{Misfit, Question, Request};
 use crate::verdict::Verdict;
 use crate::vocabulary::Vocabulary;
 use arc_swap::ArcSwap;
-use cedar_policy::{AuthorizationError, Authorizer, PolicySet, Response};
+use cedar_policy::{AuthorizationError, Authorizer, PolicyId, PolicySet, Response};
 use event::{Basis, Decision, Effect};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -226,9 +226,9 @@ impl Tally {
     fn add(&mut self, response: &Response) {
         let diagnostics = response.diagnostics();
         self.errors.extend(diagnostics.errors().map(|error| match error {
-            AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
+            AuthorizationError::PolicyEvaluationError(error) => own(error.policy_id()),
         }));
-        let satisfied = diagnostics.reason().map(ToString::to_string);
+        let satisfied = diagnostics.reason().map(own);
         match response.decision() {
             cedar_policy::Decision::Allow => self.permits.extend(satisfied),
             cedar_policy::Decision::Deny => {
@@ -267,6 +267,12 @@ impl Answer {
             }
         }
     }
+}
+
+/// The identifier as its author wrote it; Cedar shows it with quotes escaped.
+fn own(id: &PolicyId) -> String {
+    let id: &str = id.as_ref();
+    id.to_owned()
 }
 
 #[cfg(test)]

@@ -65,6 +65,13 @@ fn decision_table() {
 }
 
 #[test]
+fn decision_names_policies_as_they_name_themselves() {
+    let engine = engine(r#"@id("don't; \"ask\"") permit (principal, action, resource);"#);
+    let verdict = ask(&engine, &resource("ping", ResourceKind::Server, &[]), full());
+    assert_eq!(verdict.decision().determining, [r#"don't; "ask""#]);
+}
+
+#[test]
 fn decision_names_engine_and_digests() {
     let engine =
         engine("@id(\"a\") permit (principal, action, resource) when { context.session };");
