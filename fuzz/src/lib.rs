@@ -13,6 +13,7 @@ mod mcp_listing;
 mod mcp_parse;
 mod mcp_sse;
 mod note_formats;
+mod policy_files;
 mod s3_listing;
 mod script;
 mod timestamp_response;
@@ -34,6 +35,7 @@ pub use crate::mcp_listing::mcp_listing;
 pub use crate::mcp_parse::mcp_parse;
 pub use crate::mcp_sse::mcp_sse;
 pub use crate::note_formats::note_formats;
+pub use crate::policy_files::policy_files;
 pub use crate::s3_listing::s3_listing;
 pub use crate::timestamp_response::timestamp_response;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
@@ -58,6 +60,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mcp_parse", mcp_parse),
     ("mcp_sse", mcp_sse),
     ("note_formats", note_formats),
+    ("policy_files", policy_files),
     ("s3_listing", s3_listing),
     ("timestamp_response", timestamp_response),
     ("tlog_checkpoint", tlog_checkpoint),

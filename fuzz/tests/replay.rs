@@ -69,6 +69,7 @@ replay! {
     mcp_parse
     mcp_sse
     note_formats
+    policy_files
     s3_listing
     timestamp_response
     tlog_checkpoint
