@@ -41,7 +41,7 @@ impl Problem {
             line: 0,
             column: 0,
             severity: Severity::Error,
-            message: message.into(),
+            message: one_line(message.into()),
             help: None,
             policy: None,
         }
@@ -99,6 +99,15 @@ impl fmt::Display for Severity {
             Self::Warning => "warning",
         })
     }
+}
+
+/// A message on one line: it may repeat what stands in a file, and be a line of a log.
+fn one_line(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    message.chars().map(shown).collect()
 }
 
 /// Line and column, both from 1, the column in characters. An offset past the end means the end.

@@ -50,6 +50,16 @@ fn syntax_errors_are_told_for_every_file() {
 }
 
 #[test]
+fn a_message_stays_on_one_line() {
+    let text = "@id(\"a\") permit (principal, action \"b\nc\", resource);";
+    let problems =
+        Bundle::parse(vec![Source { name: "a.cedar".to_owned(), text: text.to_owned() }]);
+    for problem in problems.unwrap_err() {
+        assert_eq!(problem.message, r#"unexpected token `"b\nc"`"#);
+    }
+}
+
+#[test]
 fn every_policy_needs_an_id_of_its_own() {
     let long = "x".repeat(ID_BYTES_MAX + 1);
     check(
