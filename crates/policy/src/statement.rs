@@ -58,20 +58,25 @@ pub(crate) fn deeper_than(text: &str, depth_max: usize) -> Option<usize> {
     place.map(|(at, _)| at)
 }
 
-/// Where a statement has more signs than this that make its condition deeper: those of operators, and
-/// the full stop. What stands between commas makes it only wider.
+/// Where a statement has more signs than this that make its condition deeper: those of operators, the full
+/// stop, brackets of attributes, and words that begin a clause or a branch. What stands between commas
+/// makes it only wider.
 pub(crate) fn more_signs_than(text: &str, signs_max: usize) -> Option<usize> {
     let mut signs = 0_usize;
     let place = code(text).find(|(at, character)| {
         match character {
             ';' => signs = 0,
-            '&' | '|' | '+' | '-' | '*' | '!' | '.' | '<' | '>' => signs += 1,
-            'e' if text.get(*at..).is_some_and(|rest| rest.starts_with("else")) => signs += 1,
+            '&' | '|' | '+' | '-' | '*' | '!' | '.' | '<' | '>' | '[' => signs += 1,
+            'e' | 'w' | 'u' if begins_deeper(text.get(*at..).unwrap_or_default()) => signs += 1,
             _ => {}
         }
         signs_max < signs
     });
     place.map(|(at, _)| at)
+}
+
+fn begins_deeper(text: &str) -> bool {
+    ["else", "when", "unless"].iter().any(|word| text.starts_with(word))
 }
 
 /// What stands neither in strings nor in comments, by the same rules.
@@ -122,7 +127,9 @@ mod tests {
     fn signs_are_counted_for_each_statement() {
         assert_eq!(more_signs_than("a && b; c || d;", 2), None);
         assert_eq!(more_signs_than("a.b && \"&&&&\" else", 3), Some(14));
-        assert_eq!(more_signs_than("[A::\"b\", A::\"c\"]", 0), None);
+        assert_eq!(more_signs_than("[A::\"b\", A::\"c\"]", 1), None);
+        assert_eq!(more_signs_than("a[\"b\"][\"c\"]", 1), Some(6));
+        assert_eq!(more_signs_than("when { a } unless { b }", 1), Some(11));
     }
 
     #[test]

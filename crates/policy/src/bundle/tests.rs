@@ -272,7 +272,7 @@ fn long_conditions_do_not_end_the_stack() {
     check(
         &[("a.cedar", &long(10_000))],
         false,
-        "a.cedar:1:12735: error: the policy has more than 2000 signs of operators
+        "a.cedar:1:12734: error: the policy has more than 2000 signs of operators
          help: take the condition apart: several policies, or a set of names",
     );
 }
