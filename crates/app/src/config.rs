@@ -56,6 +56,8 @@ pub(crate) struct Config {
 #[derive(Debug, Clone)]
 pub(crate) struct InventoryConfig {
     pub(crate) directory: PathBuf,
+    /// Another inventory that takes the place of this one at each start, where it is there.
+    pub(crate) seed: Option<PathBuf>,
     pub(crate) settings: inventory::Settings,
     /// Whether items that policies forbid are hidden from lists.
     pub(crate) hide_forbidden: bool,
@@ -66,6 +68,7 @@ impl InventoryConfig {
     pub(crate) fn beside(log: &Path) -> Self {
         Self {
             directory: log.with_file_name("inventory"),
+            seed: None,
             settings: inventory::Settings::default(),
             hide_forbidden: false,
         }
@@ -171,6 +174,7 @@ impl Checker<'_> {
         let trust_on_first_use =
             written.trust_on_first_use.unwrap_or(beside.settings.trust_on_first_use);
         InventoryConfig {
+            seed: None,
             directory: written.directory.map_or(beside.directory, |path| self.path(path)),
             settings: inventory::Settings { trust_on_first_use },
             hide_forbidden: written.hide_forbidden,

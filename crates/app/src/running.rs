@@ -67,10 +67,11 @@ impl Running {
     pub(crate) async fn start(config: &Config, command: &str) -> anyhow::Result<Self> {
         let program = tokio::task::spawn_blocking(program_sha256);
         let bundle = load_policies(&config.policy_directory)?;
-        let definitions = definitions(&config.inventory)?;
         let clock = Clock::start();
         let queue_entries = config.limits.calls_max * 2 + QUEUE_MARGIN;
         let (log, recovered) = opening::open(&config.log, clock, queue_entries)?;
+        // Only whoever writes the log writes the inventory beside it.
+        let definitions = definitions(&config.inventory)?;
         let witnesses = config.log.witness.as_ref().map(Witnesses::new).transpose()?;
         if let Some(witnesses) = &witnesses {
             witnesses.check_start(&log).await?;
@@ -244,9 +245,25 @@ fn load_policies(directory: &Path) -> anyhow::Result<Bundle> {
 
 /// What is known of what servers declare.
 fn definitions(config: &InventoryConfig) -> anyhow::Result<Definitions> {
+    if let Some(seed) = config.seed.as_deref().filter(|seed| seed.exists()) {
+        take_over(seed, &config.directory)
+            .with_context(|| format!("cannot take over the inventory `{}`", seed.display()))?;
+    }
     let store = Store::new(config.directory.clone());
     Definitions::open(store, config.settings, config.hide_forbidden)
         .context("what servers declare cannot be kept")
+}
+
+fn take_over(seed: &Path, directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    for entry in std::fs::read_dir(seed)? {
+        let entry = entry?;
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if entry.file_type()?.is_file() && !is_hidden {
+            std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// SHA-256 of the program's own file; it is of use to an auditor, and nothing rests on it.

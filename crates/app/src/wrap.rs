@@ -219,7 +219,7 @@ async fn wrap(
 
 /// The configuration of a wrap without a file: everything in one directory, made on first use. The first
 /// wrap has key and log right there, others that run at the same time in a numbered directory within;
-/// all share the policy.
+/// all share the policy, and each begins with what the first knows of the server's tools.
 fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
     let shared = data_directory(arguments)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -231,7 +231,7 @@ fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
         1 => first,
         _ => Place {
             directory: shared.join(number.to_string()),
-            log: format!("{}-{number}", first.log),
+            log: format!("{}/{number}", first.log),
         },
     };
     if !place.is_made() {
@@ -268,7 +268,10 @@ fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
         policy_reload: Some(Duration::from_secs(1)),
         identity: identity::Config::default(),
         limits: Limits::default(),
-        inventory: InventoryConfig::beside(&directory.join("log")),
+        inventory: InventoryConfig {
+            seed: (number != 1).then(|| shared.join("inventory")),
+            ..InventoryConfig::beside(&directory.join("log"))
+        },
         operation: OperationConfig::default(),
         written: toml::Table::new(),
     })
@@ -296,7 +299,8 @@ impl Place {
     fn make(&self, policy: Option<&str>) -> anyhow::Result<()> {
         let parent = self.directory.parent().filter(|p| !p.as_os_str().is_empty());
         let parent = parent.unwrap_or_else(|| Path::new("."));
-        let new = parent.join(format!(".{}.new-{}", self.log, std::process::id()));
+        let log = self.log.replace('/', "-");
+        let new = parent.join(format!(".{log}.new-{}", std::process::id()));
         make_directory(&new.join("keys"))?;
         if let Some(policy) = policy {
             make_directory(&new.join("policy"))?;

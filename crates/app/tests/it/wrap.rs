@@ -105,6 +105,47 @@ fn wraps_of_one_name_at_once_each_have_their_log_and_share_the_policy() {
 }
 
 #[test]
+fn a_second_wrap_knows_what_the_first_has_approved() {
+    const LISTS: &str = r#"while IFS= read -r line; do case $line in
+        *tools/list*) printf '{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"read","description":"%s","inputSchema":{"type":"object"}}]}}\n' "$0" ;;
+        *) printf '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}\n' ;;
+        esac; done"#;
+    const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let listed = |description: &str| {
+        let arguments = [
+            "wrap",
+            "--name",
+            "files",
+            "--data",
+            text(&data),
+            "--",
+            "sh",
+            "-c",
+            LISTS,
+            description,
+        ];
+        let mut wrap = Running::start(&arguments);
+        heard(&mut wrap, INITIALIZE);
+        assert_eq!(heard(&mut wrap, LIST)["id"], 1);
+        wrap
+    };
+    listed("reads").end();
+    let first = listed("reads");
+    let second = listed("reads, and sends it somewhere");
+    second.end();
+    first.end();
+    let all = run(&["search", text(&data.join("2/log")), "--all", "--json"]).json();
+    let changed: Vec<_> = all
+        .iter()
+        .filter(|one| one["kind"] == "inventory.changed")
+        .map(|one| &one["details"])
+        .collect();
+    assert_eq!(changed.len(), 1, "{all:#?}");
+}
+
+#[test]
 fn a_policy_that_forbids_is_obeyed() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
