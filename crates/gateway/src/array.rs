@@ -9,10 +9,11 @@ pub(crate) fn is_array(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'[')
 }
 
-/// The messages of a batch, as they stand in it. None when the body is no JSON array.
+/// The messages of a batch, as they stand in it, each in memory of its own: what waits of a batch holds
+/// no more than itself. None when the body is no JSON array.
 pub(crate) fn elements(batch: &Bytes) -> Vec<Bytes> {
     let found = find(batch, &[Step::Each]).unwrap_or_default();
-    found.iter().map(|element| batch.slice(element.range())).collect()
+    found.iter().map(|element| Bytes::copy_from_slice(&batch.slice(element.range()))).collect()
 }
 
 /// A batch of these messages.
@@ -37,6 +38,8 @@ mod tests {
         assert!(is_array(&batch) && !is_array(b" {}"));
         let parts = elements(&batch);
         assert_eq!(parts, [&b"{\"a\":[1,2.0]}"[..], b"{\"b\":\"],[\"}"]);
+        let whole = batch.as_ptr_range();
+        assert!(parts.iter().all(|part| !whole.contains(&part.as_ptr())), "each stands alone");
         assert_eq!(join(&parts), b"[{\"a\":[1,2.0]},{\"b\":\"],[\"}]".as_slice());
         assert_eq!(join(&[]), b"[]".as_slice());
     }

@@ -6,7 +6,7 @@ use crate::queue::{Sender, queue};
 use bytes::Bytes;
 use http::Response;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -25,6 +25,8 @@ pub(crate) struct ClientStream {
     chunks: Sender<Bytes>,
     cut: Arc<AtomicBool>,
     stalled: Arc<AtomicBool>,
+    /// Bytes of the largest chunk so far.
+    largest: AtomicUsize,
 }
 
 /// Why nothing more can be sent to a client.
@@ -59,7 +61,7 @@ impl ClientEnd {
         let (cut, stalled) = (Arc::<AtomicBool>::default(), self.stalled);
         let body = ReplyBody::Carried { chunks: waiting, cut: Arc::clone(&cut) };
         self.head.send(head.map(|()| body)).map_err(|_| Lost::Gone)?;
-        Ok(ClientStream { chunks, cut, stalled })
+        Ok(ClientStream { chunks, cut, stalled, largest: AtomicUsize::new(0) })
     }
 
     /// Returns when the client goes away.
@@ -71,15 +73,24 @@ impl ClientEnd {
 impl ClientStream {
     /// Sends a chunk, waiting up to `patience` for a client that is slow to read.
     pub(crate) async fn send(&self, chunk: Bytes, patience: Duration) -> Result<(), Lost> {
+        self.largest.fetch_max(chunk.len(), Ordering::Relaxed);
         let chunk = match self.chunks.try_send(chunk) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(chunk)) => chunk,
             Err(TrySendError::Closed(_)) => return Err(self.why_gone()),
         };
-        match tokio::time::timeout(patience, self.chunks.send(chunk)).await {
+        match tokio::time::timeout(self.scaled(patience), self.chunks.send(chunk)).await {
             Ok(sent) => sent.map_err(|_| self.why_gone()),
             Err(_) => Err(Lost::Stalled),
         }
+    }
+
+    /// What waits may be one large chunk, which takes its time: `patience` is for as much as a queue holds. A
+    /// connection on which nothing moves at all is closed long before.
+    fn scaled(&self, patience: Duration) -> Duration {
+        let times = self.largest.load(Ordering::Relaxed) / CHUNKS.bytes;
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        patience.saturating_mul(times.saturating_add(1))
     }
 
     /// Breaks the connection, so that what was sent so far does not look complete. Waits for nobody.

@@ -183,7 +183,7 @@ impl Endpoint {
 }
 
 /// How long what an actor showed still counts; `None` for ever.
-fn expiry(actor: &Actor, now: Time) -> Option<Duration> {
+pub(crate) fn expiry(actor: &Actor, now: Time) -> Option<Duration> {
     let soonest = actor.chain.iter().filter_map(|hop| hop.evidence.exp).min()?;
     let left = soonest.unix_us().saturating_sub(now.unix_us());
     Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))

@@ -29,7 +29,7 @@ mod subscribed;
 mod watched;
 
 use self::ask::Answer;
-use self::current::Current;
+use self::current::{Current, Standing};
 use self::era::Eras;
 use self::held::HeldSessions;
 use self::session::{Link, Session, Sessions};
@@ -186,6 +186,16 @@ impl Federation {
     /// Whether both hold the same sessions with members.
     pub(crate) fn holds_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.held, &other.held)
+    }
+
+    /// What goes on in this caller's name, for as long as it counts.
+    fn standing(&self, actor: &Actor) -> Standing {
+        self.current.standing(actor, self.recorder.clock().now())
+    }
+
+    /// Callers are found out otherwise from now on.
+    pub(crate) fn change_identities(&self) {
+        self.current.change_identities();
     }
 
     /// Forgets a session that its client has left.

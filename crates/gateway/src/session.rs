@@ -481,14 +481,14 @@ impl Session {
         state.open.is_empty() && state.to_client.is_empty()
     }
 
-    /// Whether it was idle too long, or its own program has ended: the client must start anew. For as
-    /// long as a call is in progress, it is in use.
+    /// Whether it was idle too long, or its own program has ended: the client must start anew. While a
+    /// call is in progress it is in use; one that only waits to be resumed keeps nothing alive.
     fn is_over(&self, now: Instant, idle: Duration) -> bool {
         if self.program.as_ref().is_some_and(|program| program.is_ended()) {
             return true;
         }
         let mut state = self.lock();
-        if !state.open.is_empty() {
+        if state.open.values().any(|open| !open.kept) {
             state.last_used = now;
         }
         now.saturating_duration_since(state.last_used) >= idle

@@ -56,12 +56,13 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Ends every stream of HTTP+SSE: who they were opened for was found out in a way that does not count
-    /// any more.
+    /// Ends every stream of HTTP+SSE, and what would be joined again for those who listen to all servers:
+    /// who that was for was found out in a way that does not count any more.
     pub(crate) fn end_event_streams(&self) {
         let alone = self.backends.iter().map(|backend| &*backend.streams);
         let together = self.federation.iter().map(|federation| federation.streams());
         alone.chain(together).for_each(Streams::end_all);
+        self.federation.iter().for_each(|federation| federation.change_identities());
     }
 
     /// `before` is what this table takes the place of.

@@ -2,7 +2,7 @@
 //! breaks off or the member was away. It refuses to know what the other members say.
 
 use super::ask::Events;
-use super::current::Current;
+use super::current::Standing;
 use super::era::Era;
 use super::listen::{Taken, taken, with_list};
 use super::names::Form;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A member, and what is to be heard of it.
 pub(super) struct Hearing {
-    pub(super) federation: Arc<Current>,
+    pub(super) federation: Standing,
     pub(super) whole: Whole,
     pub(super) place: usize,
     pub(super) prefix: String,
@@ -286,9 +286,14 @@ fn changes(honoured: &Value) -> Vec<Bytes> {
     told.map(|(_, _, method)| Bytes::from(mcp::build::notification(method, None))).collect()
 }
 
+/// Whether the same may be answered otherwise in a while.
+pub(super) fn passes(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
 /// A server that cannot be reached may come back; one that refuses will go on refusing.
 fn failed(response: Response<ReplyBody>) -> Joined {
-    match response.status().is_server_error() {
+    match passes(response.status()) {
         true => Joined::Later(Some(response)),
         false => Joined::Never(Some(response)),
     }

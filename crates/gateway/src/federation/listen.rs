@@ -174,7 +174,7 @@ impl Federation {
 
     fn hearing(self: &Arc<Self>, whole: &Whole, place: usize, how: How) -> Option<Hearing> {
         let prefix = self.members.get(place)?.prefix.clone();
-        let federation = Arc::clone(&self.current);
+        let federation = self.standing(&whole.actor);
         Some(Hearing { federation, whole: whole.clone(), place, prefix, how })
     }
 

@@ -210,6 +210,7 @@ impl Session {
 
     pub(crate) fn done(&self, id: &RequestId) {
         let mut state = self.lock();
+        state.last_used = Instant::now();
         state.calls.remove(id);
         state.stops.remove(id);
     }

@@ -4,6 +4,7 @@
 
 use super::ask::collect;
 use super::discover::result_of;
+use super::hearing::{PAUSE_MAX, passes};
 use super::names::Form;
 use super::session::Link;
 use super::stream::is_stream;
@@ -44,6 +45,10 @@ impl Subscribed {
         }
     }
 
+    fn has(&self, prefix: &str, uri: &str) -> bool {
+        self.lock().get(prefix).is_some_and(|uris| uris.contains(uri))
+    }
+
     fn of(&self, prefix: &str) -> Vec<String> {
         self.lock().get(prefix).into_iter().flatten().cloned().collect()
     }
@@ -79,13 +84,14 @@ impl Federation {
         }
         match (is_done, subscribes) {
             (true, true) => session.subscribed.add(prefix, own),
-            (true, false) => session.subscribed.remove(prefix, own),
-            (false, _) => {}
+            (false, true) => {}
+            // Whatever the member says of it: the client does not want it any more.
+            (_, false) => session.subscribed.remove(prefix, own),
         }
         Response::from_parts(parts, body)
     }
 
-    /// Subscribes to a resource in the session with a member. `None` when it does not answer.
+    /// Subscribes to a resource in the session with a member. `None` when it does not answer, or not now.
     pub(super) async fn subscribe_to(
         &self,
         (whole, place): (&Whole, usize),
@@ -98,7 +104,8 @@ impl Federation {
         ));
         let part = whole.part(HttpMethod::POST, whole.headers_on(link, None), body);
         let answers = self.ask_each(vec![(place, part)], Some(&id)).await;
-        answers.first()?.1.as_ref().map(|answer| result_of(&answer.message).is_some())
+        let answer = answers.first()?.1.as_ref().filter(|answer| !passes(answer.status))?;
+        Some(result_of(&answer.message).is_some())
     }
 
     /// Subscribes in a new session with a member to what was subscribed to in the last one, beside what
@@ -113,18 +120,29 @@ impl Federation {
             return;
         }
         let whole = Whole { body: Bytes::new(), ..whole.within(session.clone()) };
-        let (current, soft) = (self.current.clone(), self.stops.soft.clone());
-        let over = session.ending();
+        let (current, soft) = (self.standing(&whole.actor), self.stops.soft.clone());
+        let (over, least) = (session.ending(), self.limits.member_retry);
         let again = async move {
+            let mut pause = least;
             for uri in uris {
-                let Some(federation) = current.upgrade() else { return };
-                match federation.subscribe_to((&whole, place), &link, &uri).await {
-                    Some(true) => {
-                        session.tell(updated(&Form::Uri.join(&prefix, &uri))).await;
+                for _ in 0..TRIES_MAX {
+                    // The client may have unsubscribed meanwhile.
+                    if !session.subscribed.has(&prefix, &uri) {
+                        break;
                     }
-                    // It does not know it any more, or does not let it be subscribed to.
-                    Some(false) => session.subscribed.remove(&prefix, &uri),
-                    None => {}
+                    let Some(federation) = current.upgrade() else { return };
+                    match federation.subscribe_to((&whole, place), &link, &uri).await {
+                        Some(true) => {
+                            session.tell(updated(&Form::Uri.join(&prefix, &uri))).await;
+                            break;
+                        }
+                        // It does not know it any more, or does not let it be subscribed to.
+                        Some(false) => session.subscribed.remove(&prefix, &uri),
+                        None => {
+                            tokio::time::sleep(pause).await;
+                            pause = (pause * 2).min(PAUSE_MAX);
+                        }
+                    }
                 }
             }
         };
@@ -138,6 +156,9 @@ impl Federation {
         });
     }
 }
+
+/// How often a subscription is asked for again where the member does not answer, or not now.
+const TRIES_MAX: usize = 5;
 
 /// Tells that a resource may have changed, as an event.
 pub(super) fn updated(seen: &str) -> Bytes {

@@ -2,8 +2,8 @@
 //! is a subscription of its own, whose notices go to the stream of the session, whichever that is at the
 //! time. One that breaks off is begun again. Refuses to keep notices for later.
 
-use super::current::Current;
-use super::hearing::{PAUSE_MAX, own_uri};
+use super::current::Standing;
+use super::hearing::{PAUSE_MAX, own_uri, passes};
 use super::listen::taken;
 use super::newer::Newer;
 use super::opening::without_credentials;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A subscription, for as long as the client wants it.
 struct Watch {
-    current: Arc<Current>,
+    current: Standing,
     /// Without its body, and without credentials: it may be kept as long as the session.
     whole: Whole,
     place: usize,
@@ -73,7 +73,7 @@ impl Federation {
         };
         let stop = session.watch(&seen).ok_or(Cause::Overloaded(FULL))?;
         let watch = Watch {
-            current: Arc::clone(&self.current),
+            current: self.standing(&whole.actor),
             whole: Whole {
                 headers: without_credentials(&whole.headers),
                 body: Bytes::new(),
@@ -169,7 +169,7 @@ impl Watch {
             let Some(link) = federation.link(&self.whole, self.place).await else { continue };
             match federation.flow_of(&self.whole, self.place, &link, &self.seen).await {
                 Ok(flow) => return Some(flow),
-                Err(NotWatched::Refused(refused)) if !refused.status().is_server_error() => {
+                Err(NotWatched::Refused(refused)) if !passes(refused.status()) => {
                     return None;
                 }
                 Err(NotWatched::Refused(_) | NotWatched::Away) => {}

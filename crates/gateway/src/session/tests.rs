@@ -96,6 +96,16 @@ async fn a_session_with_a_call_in_progress_is_not_idle() {
     assert_eq!(sessions.expire(start + idle * 4).len(), 1);
 }
 
+#[tokio::test]
+async fn a_call_that_waits_to_be_resumed_keeps_no_session_alive() {
+    let idle = Duration::from_secs(60);
+    let sessions = Sessions::new(10, 10, idle);
+    let (start, id) = (Instant::now(), RequestId::from(5));
+    let session = sessions.open(b"s1", owner("a"), None, start).0.unwrap();
+    assert!(session.keep_open(&id, &on_record().await));
+    assert_eq!(sessions.expire(start + idle).len(), 1);
+}
+
 /// A call of the client that is on record and permitted.
 async fn on_record() -> Arc<Asked> {
     let clock = Clock::start();

@@ -190,13 +190,25 @@ impl Conversation {
     fn deliver(&self, message: &Bytes) {
         let mut routes = self.routes();
         let delivered = routes.deliver(message);
-        let dropped = routes.backlog.take_dropped();
+        let mut dropped = routes.backlog.take_dropped();
+        dropped.extend(routes.waiting.take_dropped());
         drop(routes);
         if let Err(why) = delivered {
             self.strays.withhold(why, message.len());
         }
         for bytes in dropped {
             self.strays.withhold(Withholding::Unheard, bytes);
+        }
+    }
+
+    /// Lets those run who take what was delivered, when it is much: a burst that is read at once would put
+    /// them behind before they had a chance. Waits for nobody.
+    async fn rest(&self) {
+        for _ in 0..RESTS_MAX {
+            if !self.routes().waiting.is_crowded() {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -411,7 +423,10 @@ async fn read_output(
     loop {
         match read_line(&mut output, line_bytes_max).await {
             Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
-            Ok(Some(Line::Whole(line))) => conversation.deliver(&line),
+            Ok(Some(Line::Whole(line))) => {
+                conversation.deliver(&line);
+                conversation.rest().await;
+            }
             Ok(Some(Line::TooLong)) => {
                 conversation.strays.withhold(Withholding::TooLarge, line_bytes_max);
             }
@@ -437,13 +452,19 @@ async fn read_stream(
             message = spoken.message() => message,
         };
         match message {
-            Some(message) => conversation.deliver(&message),
+            Some(message) => {
+                conversation.deliver(&message);
+                conversation.rest().await;
+            }
             None => break,
         }
     }
     conversation.strays.settle();
     conversation.routes().end();
 }
+
+/// How often others may run before more is read for an exchange that has much to take.
+const RESTS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests;

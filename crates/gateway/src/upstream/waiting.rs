@@ -26,6 +26,10 @@ pub(super) struct Waiting {
     bytes_max: usize,
     /// Those that may hold something, whether more can come into them or not.
     queues: Vec<Weak<Queue>>,
+    /// Sizes of the lines that were lost with what waited.
+    dropped: Vec<usize>,
+    /// The last that had half of what it may hold.
+    crowded: Weak<Queue>,
 }
 
 /// The end of a queue that is filled.
@@ -90,7 +94,13 @@ impl Waiting {
     pub(super) fn new(line_bytes_max: usize) -> Self {
         let bytes_max = ALL_BYTES_MAX.max(line_bytes_max.saturating_mul(2));
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(bytes_max)), bytes_max, queues: Vec::new() }
+        Self {
+            room: Arc::new(Semaphore::new(bytes_max)),
+            bytes_max,
+            queues: Vec::new(),
+            dropped: Vec::new(),
+            crowded: Weak::new(),
+        }
     }
 
     /// A new queue.
@@ -107,33 +117,36 @@ impl Waiting {
 
     /// Puts a line into a queue. Where all of them together have no room, the fullest other one loses
     /// what is in it.
-    pub(super) fn put(&self, sender: &LineSender, line: Bytes) -> Result<(), NotPut> {
+    pub(super) fn put(&mut self, sender: &LineSender, line: Bytes) -> Result<(), NotPut> {
         let queue = sender.queue.upgrade().ok_or(NotPut::Gone)?;
         let token = match sender.tokens.try_reserve() {
             Ok(token) => token,
             Err(TrySendError::Closed(())) => return Err(NotPut::Gone),
-            Err(TrySendError::Full(())) => return Err(queue.cut_off()),
+            Err(TrySendError::Full(())) => return Err(queue.cut_off(&mut self.dropped)),
         };
         if !queue.lock().has_room() {
-            return Err(queue.cut_off());
+            return Err(queue.cut_off(&mut self.dropped));
         }
         let permits = permits(line.len(), self.bytes_max);
         let room = loop {
             match Arc::clone(&self.room).try_acquire_many_owned(permits) {
                 Ok(room) => break room,
                 Err(_) if self.cut_off_fullest_but(&queue) => {}
-                Err(_) => return Err(queue.cut_off()),
+                Err(_) => return Err(queue.cut_off(&mut self.dropped)),
             }
         };
         let mut lines = queue.lock();
         lines.bytes = lines.bytes.saturating_add(line.len());
         lines.lines.push_back(Held { line, _room: room });
         token.send(());
+        if lines.is_crowded() {
+            self.crowded = Arc::downgrade(&queue);
+        }
         Ok(())
     }
 
     /// Whether there was one with something in it.
-    fn cut_off_fullest_but(&self, own: &Arc<Queue>) -> bool {
+    fn cut_off_fullest_but(&mut self, own: &Arc<Queue>) -> bool {
         let others = self.queues.iter().filter_map(Weak::upgrade);
         let others = others.filter(|queue| !Arc::ptr_eq(queue, own));
         let sized = others.map(|queue| {
@@ -141,7 +154,17 @@ impl Waiting {
             (bytes, queue)
         });
         let fullest = sized.filter(|(bytes, _)| *bytes != 0).max_by_key(|(bytes, _)| *bytes);
-        fullest.map(|(_, queue)| queue.cut_off()).is_some()
+        fullest.map(|(_, queue)| queue.cut_off(&mut self.dropped)).is_some()
+    }
+
+    /// Whether a queue that was filled lately still has half of what it may hold.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.upgrade().is_some_and(|queue| queue.lock().is_crowded())
+    }
+
+    /// Sizes of the lines that were lost with what waited, since this was last asked.
+    pub(super) fn take_dropped(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.dropped)
     }
 }
 
@@ -207,8 +230,9 @@ impl LineReceiver {
 
 impl Queue {
     /// What waits is dropped; whoever takes it learns why.
-    fn cut_off(&self) -> NotPut {
+    fn cut_off(&self, dropped: &mut Vec<usize>) -> NotPut {
         let mut lines = self.lock();
+        dropped.extend(lines.lines.iter().map(|held| held.line.len()));
         lines.clear();
         lines.is_behind = true;
         self.cut_off.notify_waiters();
@@ -224,6 +248,10 @@ impl Lines {
     /// For one line more.
     fn has_room(&self) -> bool {
         !self.is_behind && self.bytes < LINES_BYTES_MAX
+    }
+
+    fn is_crowded(&self) -> bool {
+        LINES_MAX / 2 <= self.lines.len() || LINES_BYTES_MAX / 2 <= self.bytes
     }
 
     fn clear(&mut self) {
@@ -293,6 +321,7 @@ mod tests {
         waiting.put(&other, line(7)).unwrap();
         assert_eq!(waiting.put(&slow, line(1)), Err(NotPut::Behind));
         assert_eq!(held(&waiting), 7, "at once");
+        assert_eq!(waiting.take_dropped(), [LINES_BYTES_MAX]);
         assert_eq!(waiting.put(&slow, line(1)), Err(NotPut::Behind), "for good");
         assert_eq!(lengths(&mut behind), Err(Behind));
         assert_eq!(lengths(&mut prompt), Ok(vec![7]));

@@ -186,6 +186,28 @@ async fn lines_reach_the_program_as_they_were_sent() {
 }
 
 #[tokio::test]
+async fn a_burst_reaches_a_client_that_takes_it() {
+    const LINES: usize = 600;
+    let script = r#"read -r l
+        yes '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1}}' | head -n 600
+        echo '{"jsonrpc":"2.0","id":5,"result":{"content":[]}}'
+        read -r x"#;
+    let rig = Plan::in_front_of(Server::Stdio(sh(script))).start().await;
+    let meta = META.replace(r#""_meta":{"#, r#""_meta":{"progressToken":"t","#);
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{{"name":"echo","arguments":{{}},{meta}}}}}"#
+    );
+    let ask = Ask { body: body.into(), ..modern_call("5", "echo") };
+    let mut reply = rig.send(ask).await;
+    for _ in 0..LINES {
+        assert!(reply.event().await.contains("notifications/progress"));
+    }
+    assert!(reply.event().await.contains("result"));
+    let trail = rig.stop().await;
+    assert_eq!(trail.call("tools/call").status(), Status::Ok);
+}
+
+#[tokio::test]
 async fn a_program_that_dies_fails_its_calls_and_ends_its_session() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(directory.path()).limits(|limits| limits.processes_max = 1);
