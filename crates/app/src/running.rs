@@ -245,25 +245,12 @@ fn load_policies(directory: &Path) -> anyhow::Result<Bundle> {
 
 /// What is known of what servers declare.
 fn definitions(config: &InventoryConfig) -> anyhow::Result<Definitions> {
-    if let Some(seed) = config.seed.as_deref().filter(|seed| seed.exists()) {
-        take_over(seed, &config.directory)
-            .with_context(|| format!("cannot take over the inventory `{}`", seed.display()))?;
-    }
     let store = Store::new(config.directory.clone());
+    if let Some(seed) = &config.seed {
+        store.take_over(&Store::new(seed.clone())).context("what servers declared is not known")?;
+    }
     Definitions::open(store, config.settings, config.hide_forbidden)
         .context("what servers declare cannot be kept")
-}
-
-fn take_over(seed: &Path, directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    for entry in std::fs::read_dir(seed)? {
-        let entry = entry?;
-        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if entry.file_type()?.is_file() && !is_hidden {
-            std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 /// SHA-256 of the program's own file; it is of use to an auditor, and nothing rests on it.

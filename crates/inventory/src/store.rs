@@ -109,6 +109,22 @@ impl Store {
         put(&self.state(), state)
     }
 
+    /// Takes over the state of another inventory, if that has one; what was here is gone then.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; the state that was there before stays.
+    pub fn take_over(&self, other: &Self) -> Result<(), StoreError> {
+        let path = other.state();
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            read => {
+                let state = read.map_err(|error| io("read", &path, error))?;
+                self.create()?;
+                self.save(&state)
+            }
+        }
+    }
+
     /// Puts approvals where the gateway finds them, under a name that none had before: `id` is to be
     /// unique.
     ///
