@@ -1,5 +1,6 @@
-//! Where each statement of a policy file begins and ends. It knows the lexical rules of Cedar (strings,
-//! comments, semicolons), not its grammar, and is asked only about texts that Cedar has parsed.
+//! Where each statement of a policy file begins and ends, and how deep it may be. It knows the lexical rules
+//! of Cedar (strings, comments, semicolons), not its grammar: it is asked how deep a text is before Cedar
+//! parses it, and for statements only after.
 
 /// One policy or template, annotations included, without the blanks and comments before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,32 +15,13 @@ pub(crate) struct Statement<'a> {
 pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
     let mut found = Vec::new();
     let mut begin = None;
-    let mut state = State::Between;
-    let mut characters = text.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let comment = character == '/' && characters.peek().is_some_and(|(_, next)| *next == '/');
-        state = match (state, character) {
-            (State::Comment, '\n' | '\r') => State::Between,
-            (State::Comment, _) => State::Comment,
-            (State::Text, '\\') => {
-                // Whatever follows the backslash cannot end the string.
-                characters.next();
-                State::Text
-            }
-            (State::Text, '"') => State::Between,
-            (State::Text, _) => State::Text,
-            (State::Between, _) if comment => State::Comment,
-            (State::Between, _) if character.is_whitespace() => State::Between,
-            (State::Between, _) => {
-                let offset = *begin.get_or_insert(at);
-                if character == ';' {
-                    let statement = text.get(offset..=at).unwrap_or_default();
-                    found.push(Statement { offset, text: statement });
-                    begin = None;
-                }
-                if character == '"' { State::Text } else { State::Between }
-            }
-        };
+    for (at, character) in code(text).filter(|(_, character)| !character.is_whitespace()) {
+        let offset = *begin.get_or_insert(at);
+        if character == ';' {
+            let statement = text.get(offset..=at).unwrap_or_default();
+            found.push(Statement { offset, text: statement });
+            begin = None;
+        }
     }
     found
 }
@@ -79,7 +61,7 @@ fn begins_deeper(text: &str) -> bool {
     ["else", "when", "unless"].iter().any(|word| text.starts_with(word))
 }
 
-/// What stands neither in strings nor in comments, by the same rules.
+/// What stands neither in strings nor in comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
     let mut state = State::Between;
     let mut characters = text.char_indices().peekable();
@@ -91,6 +73,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
                 (State::Comment, '\n' | '\r') => State::Between,
                 (State::Comment, _) => State::Comment,
                 (State::Text, '\\') => {
+                    // Whatever follows the backslash cannot end the string.
                     characters.next();
                     State::Text
                 }
