@@ -30,6 +30,14 @@ pub(crate) struct Sender<T> {
     bytes_max: usize,
 }
 
+/// The end that fills a queue, for who does not keep it open.
+#[derive(Debug)]
+pub(crate) struct WeakSender<T> {
+    items: mpsc::WeakSender<Held<T>>,
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
 /// The end that empties it; what waits is dropped with it.
 #[derive(Debug)]
 pub(crate) struct Receiver<T>(mpsc::Receiver<Held<T>>);
@@ -105,6 +113,20 @@ impl<T> Sender<T> {
     /// Whether nobody empties the queue any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.items.is_closed()
+    }
+
+    /// The same end; the queue is over when there are only such ones.
+    pub(crate) fn downgrade(&self) -> WeakSender<T> {
+        let (items, room) = (self.items.downgrade(), Arc::clone(&self.room));
+        WeakSender { items, room, bytes_max: self.bytes_max }
+    }
+}
+
+impl<T> WeakSender<T> {
+    /// `None` when the queue is over, or nobody empties it any more.
+    pub(crate) fn upgrade(&self) -> Option<Sender<T>> {
+        let (items, room) = (self.items.upgrade()?, Arc::clone(&self.room));
+        Some(Sender { items, room, bytes_max: self.bytes_max }).filter(|sender| !sender.is_closed())
     }
 }
 
@@ -188,6 +210,20 @@ mod tests {
         assert!(matches!(sender.try_send(bytes(1)), Err(TrySendError::Full(_))));
         assert_eq!(receiver.recv().await.unwrap().len(), 1_000);
         sender.try_send(bytes(10)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_weak_end_does_not_keep_a_queue_open() {
+        let (sender, mut receiver) = queue(BOUND);
+        let weak = sender.downgrade();
+        weak.upgrade().unwrap().try_send(bytes(1)).unwrap();
+        drop(sender);
+        assert!(weak.upgrade().is_none());
+        assert_eq!(receiver.recv().await.unwrap().len(), 1);
+        assert!(receiver.recv().await.is_none());
+        let (sender, receiver) = queue::<Bytes>(BOUND);
+        drop(receiver);
+        assert!(sender.downgrade().upgrade().is_none(), "nobody empties it");
     }
 
     #[tokio::test]

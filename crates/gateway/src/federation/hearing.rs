@@ -76,9 +76,18 @@ impl Hearing {
         tokio::time::timeout(time, joined).await.unwrap_or(Joined::Later(None))
     }
 
-    /// Passes on what the member says until the client goes away, and joins it again whenever it can.
-    /// Whether it ended in order.
+    /// Passes on what the member says until the client goes away or has to show again who it is, and joins
+    /// the member again whenever it can. Whether it ended in order.
     pub(super) async fn run(self, first: Joined, chunks: Chunks) -> Ended {
+        let lapsed = self.federation.clone();
+        tokio::select! {
+            biased;
+            () = lapsed.lapsed() => Ended::InOrder,
+            ended = self.run_for_ever(first, chunks) => ended,
+        }
+    }
+
+    async fn run_for_ever(self, first: Joined, chunks: Chunks) -> Ended {
         let Some(federation) = self.federation.upgrade() else { return Ended::Broken };
         let (least, soft) = (federation.limits.member_retry, federation.stops.soft.clone());
         drop(federation);

@@ -53,13 +53,14 @@ impl Federation {
         }
         let (chunks, waiting) = queue(CHUNKS);
         if let Some(session) = &whole.session {
-            session.hear_on(chunks.clone());
+            session.hear_on(chunks.downgrade());
             if self.linked(whole).any(|(_, link)| link.is_stateless()) {
                 // Subscriptions to resources are told here, whenever they come.
                 let (held, ended) = (chunks.clone(), session.ending());
-                let soft = self.stops.soft.clone();
+                let (soft, standing) = (self.stops.soft.clone(), self.standing(&whole.actor));
                 self.exchanges.spawn(async move {
                     tokio::select! {
+                        () = standing.lapsed() => {}
                         () = held.closed() => {}
                         () = ended.cancelled() => {}
                         () = soft.cancelled() => {}

@@ -3,8 +3,9 @@
 
 use super::older::Level;
 use super::subscribed::Subscribed;
-use crate::body::Chunks;
+use crate::body::Cut;
 use crate::bounds::Bounds;
+use crate::queue::WeakSender;
 use crate::queue::permits;
 use crate::session::{NoSession, Owner, SessionsFull, handle_digest};
 use bytes::Bytes;
@@ -98,7 +99,7 @@ pub(crate) struct NoRoom;
 const ANSWERS_BYTES_MAX: usize = 16 << 20;
 
 /// Where a client hears what belongs to no request of its own.
-pub(crate) type Hearer = Chunks;
+pub(crate) type Hearer = WeakSender<Result<Bytes, Cut>>;
 
 /// Whoever holds it opens the link of a member.
 pub(crate) type Gate = tokio::sync::Mutex<()>;
@@ -300,12 +301,12 @@ impl Session {
 
     /// Whether the client listens now.
     pub(crate) fn is_heard(&self) -> bool {
-        self.lock().hearer.as_ref().is_some_and(|hearer| !hearer.is_closed())
+        self.lock().hearer.as_ref().is_some_and(|hearer| hearer.upgrade().is_some())
     }
 
     /// Tells the client something on that stream; one that does not listen now hears nothing.
     pub(crate) async fn tell(&self, event: Bytes) {
-        let hearer = self.lock().hearer.clone();
+        let hearer = self.lock().hearer.as_ref().and_then(Hearer::upgrade);
         if let Some(hearer) = hearer {
             hearer.send(Ok(event)).await.ok();
         }
@@ -450,6 +451,17 @@ mod tests {
     fn session(id: &str, now: Instant) -> Session {
         let opening = Opening { headers: HeaderMap::new(), body: Bytes::new(), own: false };
         Session::new(owner(id), opening, 1, now)
+    }
+
+    #[test]
+    fn the_end_of_a_call_is_use() {
+        let idle = Duration::from_secs(60);
+        let now = Instant::now() + idle;
+        let session = session("a", now - idle * 2);
+        session.begin(&mcp::RequestId::from(1), "srv");
+        assert!(!session.is_idle(now, idle), "a call is in progress");
+        session.done(&mcp::RequestId::from(1));
+        assert!(!session.is_idle(now - Duration::from_secs(1), idle));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a client of all servers listens to, when streams break, servers restart and the configuration
 //! changes.
 
-use crate::client::Ask;
+use crate::client::{Ask, End};
 use crate::messages::{initialize, legacy};
 use crate::rig::{Plan, Rig, SOON};
 use crate::upstream::{Held, Stream, Upstream, Waiting, empty, json, opened_of, typed};
@@ -112,6 +112,27 @@ async fn subscriptions_of_a_session_outlive_streams_of_a_stateless_server() {
     assert_eq!(closing.await.unwrap().status, 200);
     lists.abandoned().await;
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_joined_again_for_who_does_not_count_any_more() {
+    let (server, mut waiting) = Upstream::held().await;
+    let (_quiet, rig) = rig(&server).await;
+    let opening = sent(&rig, initialize());
+    waiting.next().await.answer(typed(404, "text/plain", "no"));
+    let found = r#"{"jsonrpc":"2.0","id":"era","result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true}}}}"#;
+    waiting.next().await.answer(json(found));
+    let session = opening.await.unwrap().session();
+    let listening = sent(&rig, Ask::new(Method::GET).session(&session));
+    let lists = taken(&mut waiting, &value!({"toolsListChanged": true})).await;
+    let mut heard = listening.await.unwrap();
+    let mut next = rig.changeable.clone();
+    next.identity = rig.another_verifier();
+    rig.gateway.reload(&next).unwrap();
+    // The client learns of it and comes again.
+    assert_eq!(heard.rest().await, End::Orderly);
+    drop(lists);
+    assert_eq!(rig.stop().await.calls("subscriptions/listen").len(), 1);
 }
 
 #[tokio::test]
