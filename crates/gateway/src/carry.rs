@@ -250,7 +250,10 @@ impl Exchange<'_> {
             return self.stopped(client).await;
         }
         let failure = match end {
-            End::Behind => Failure::new(Status::ReplyTooLarge, "server said more than can wait"),
+            End::Behind => Failure {
+                client: end.of_client(),
+                ..Failure::new(Status::ReplyTooLarge, "server said more than can wait")
+            },
             _ => Failure::from(&SendError::TimedOut(timeout)),
         };
         self.fail(client, &failure).await;

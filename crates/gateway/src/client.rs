@@ -108,3 +108,25 @@ impl ClientStream {
         if self.stalled.load(Ordering::Acquire) { Lost::Stalled } else { Lost::Gone }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNKS, ClientEnd};
+    use bytes::Bytes;
+    use http::Response;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn a_large_chunk_is_given_the_time_of_its_size() {
+        let (head, _answer) = oneshot::channel();
+        let stream = ClientEnd::new(head).stream(Response::new(())).unwrap();
+        let patience = Duration::from_secs(60);
+        stream.send(Bytes::from_static(b"small"), patience).await.unwrap();
+        assert_eq!(stream.scaled(patience), patience);
+        let large = Bytes::from(vec![0; CHUNKS.bytes * 4]);
+        // It has no room beside the first one, and nobody reads.
+        stream.send(large, Duration::ZERO).await.unwrap_err();
+        assert_eq!(stream.scaled(patience), patience * 5);
+    }
+}

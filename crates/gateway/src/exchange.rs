@@ -68,7 +68,7 @@ pub(crate) enum End {
 
 impl End {
     /// What of the client kept it from its answer, for the record.
-    fn of_client(self) -> Option<&'static str> {
+    pub(crate) fn of_client(self) -> Option<&'static str> {
         match self {
             Self::Stalled => Some("stalled"),
             Self::Behind => Some("behind"),

@@ -13,12 +13,14 @@ pub(crate) struct Failure {
     pub(crate) status: Status,
     /// With which the server took the message, where that is all it said.
     pub(crate) http_status: Option<u16>,
+    /// What is known of the client.
+    pub(crate) client: Option<&'static str>,
     pub(crate) message: String,
 }
 
 impl Failure {
     pub(crate) fn new(status: Status, message: &str) -> Self {
-        Self { status, http_status: None, message: message.to_owned() }
+        Self { status, http_status: None, client: None, message: message.to_owned() }
     }
 
     /// Code, HTTP status and stable reason of this failure.
@@ -61,7 +63,7 @@ impl From<&SendError> for Failure {
             SendError::NotTaken(status) => Some(status.as_u16()),
             _ => None,
         };
-        Self { status, http_status, message: error.to_string() }
+        Self { status, http_status, client: None, message: error.to_string() }
     }
 }
 

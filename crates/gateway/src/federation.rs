@@ -6,7 +6,7 @@ mod ask;
 mod batches;
 mod carried;
 mod current;
-pub(crate) mod cursor;
+mod cursor;
 mod discover;
 mod era;
 mod given;

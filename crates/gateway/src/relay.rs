@@ -415,6 +415,7 @@ impl Exchange<'_> {
             http_status: failure.http_status.or(self.progress.http_status),
             response_bytes: self.progress.bytes,
             response_messages: self.progress.messages,
+            client: failure.client,
             ..Ending::new(status)
         };
         tracing::warn!(call = %asked.call, server = %self.pipeline.server, "{}", failure.message);

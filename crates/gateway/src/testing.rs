@@ -1,13 +1,10 @@
 //! What this crate reads of bytes that strangers wrote, for laws that are held against it from outside
 //! (feature `testing`). Each function is one of those on the call path; nothing is decided here.
 
-use crate::federation::cursor::Cursor;
-use crate::upstream::{one_line, sse};
-use crate::{array, claims, entrance, headers, table};
-use bytes::Bytes;
+use crate::upstream::sse;
+use crate::{claims, entrance, headers, table};
 use http::{HeaderMap, Uri};
 use mcp::Message;
-use std::collections::BTreeMap;
 use url::Url;
 
 /// Whether a request with this head goes further, where these hosts and origins are served.
@@ -63,34 +60,4 @@ pub fn server_of(path: &str) -> Option<(&str, &str, &str)> {
 #[must_use]
 pub fn endpoint_at(stream: &Url, endpoint: &str) -> Option<Uri> {
     sse::endpoint_at(stream, endpoint)
-}
-
-/// The cursor of each server in the cursor of a merged list.
-#[must_use]
-pub fn read_cursor(list: &str, text: &str) -> Option<BTreeMap<String, String>> {
-    Cursor::read(list, text)
-}
-
-/// The cursor of a merged list; `None` when no server has more.
-#[must_use]
-pub fn write_cursor(list: &str, from: BTreeMap<String, String>) -> Option<String> {
-    Cursor::new(list, from).map(|cursor| cursor.to_text())
-}
-
-/// A message, which was read strictly before, as one line for every reader of lines.
-#[must_use]
-pub fn one_line(message: Bytes) -> Bytes {
-    one_line::one_line(message)
-}
-
-/// The messages of a batch that was read strictly before, as they stand in it.
-#[must_use]
-pub fn batch_elements(batch: &Bytes) -> Vec<Bytes> {
-    array::elements(batch)
-}
-
-/// A batch of these messages.
-#[must_use]
-pub fn batch_of(messages: &[Bytes]) -> Bytes {
-    array::join(messages)
 }
