@@ -1,17 +1,12 @@
 //! `countersign install`: rewrites a client's configuration so that its servers are recorded, and takes
 //! that back. Changes the text where it must and nowhere else: comments, order and unknown fields stay.
 
-mod difference;
-mod rewriting;
-mod undoing;
-
-use self::difference::difference;
-use self::rewriting::{HeaderFile, Way, installed, string_at};
-use self::undoing::{header_files, undone};
+use crate::client::file_of;
 use crate::import::replace;
-use crate::{clients, digest, environment, output};
+use crate::{digest, environment, output};
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clients::{HeaderFile, Way, difference, header_files, installed, string_at, undone};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,7 +45,7 @@ Examples:
   countersign install claude-desktop --undo";
 
 pub(crate) fn run(arguments: &Install) -> anyhow::Result<ExitCode> {
-    let path = clients::file_of(&arguments.client)?;
+    let path = file_of(&arguments.client)?;
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{shown}`"))?;
     let program = environment::own_program().context("cannot find this program's own file")?;
@@ -169,6 +164,3 @@ fn keep(backup: &Path, path: &Path, text: &[u8]) -> anyhow::Result<()> {
     file.persist(backup).with_context(cannot)?;
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,7 @@ mod certificates;
 mod chain;
 mod changes;
 mod cli;
-mod clients;
+mod client;
 mod config;
 mod continuation;
 mod demo;

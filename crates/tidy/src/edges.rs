@@ -11,6 +11,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("mcp", &[]),
     ("inventory", &["event", "mcp"]),
+    ("clients", &[]),
     ("note", &[]),
     ("keys", &["note"]),
     ("tlog", &["note"]),
@@ -29,6 +30,7 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "archive",
             "audit",
+            "clients",
             "event",
             "gateway",
             "identity",

@@ -1,40 +1,30 @@
-//! Configuration files of MCP clients: where they are, and which servers they name. Reads JSON as the
-//! clients do, with comments and trailing commas. Refuses to hold the values of variables and headers,
-//! which may be secrets: only their names leave this file.
+//! Which servers a client's configuration names. Reads JSON as the clients do, with comments and trailing
+//! commas. Refuses to hold the values of variables and headers, which may be secrets: only their names
+//! leave this file.
 
-use crate::environment;
-use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use jsonc_parser::ast::{Array, Object, Value};
 use jsonc_parser::common::Ranged as _;
+use jsonc_parser::errors::ParseError;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use std::ops::Range;
-use std::path::PathBuf;
-
-/// A client whose configuration file we can find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Client {
-    ClaudeDesktop,
-    ClaudeCode,
-    Cursor,
-    #[value(name = "vscode")]
-    VsCode,
-    Windsurf,
-}
 
 /// A server as a client's configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) server: Server,
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// What is at that name.
+    pub server: Server,
     /// Where its value stands.
-    pub(crate) at: Range<usize>,
+    pub at: Range<usize>,
 }
 
 /// What an entry starts or connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Server {
+pub enum Server {
+    /// A program.
     Local(Local),
+    /// An address.
     Remote(Remote),
     /// It can be neither started nor reached from what is written; why.
     Unusable(String),
@@ -42,40 +32,43 @@ pub(crate) enum Server {
 
 /// A program on standard input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Local {
-    pub(crate) command: String,
-    pub(crate) arguments: Vec<String>,
+pub struct Local {
+    /// The program.
+    pub command: String,
+    /// What it is given.
+    pub arguments: Vec<String>,
     /// Names of the variables that it gets.
-    pub(crate) variables: Vec<String>,
+    pub variables: Vec<String>,
     /// Where the value of `command` stands.
-    pub(crate) command_at: Range<usize>,
+    pub command_at: Range<usize>,
     /// Where the array of arguments stands, when there is one, and where each of them does.
-    pub(crate) arguments_at: Option<(Range<usize>, Vec<Range<usize>>)>,
+    pub arguments_at: Option<(Range<usize>, Vec<Range<usize>>)>,
     /// Where the value of `type` stands, when there is one.
-    pub(crate) kind_at: Option<Range<usize>>,
+    pub kind_at: Option<Range<usize>>,
 }
 
 /// A server at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Remote {
-    pub(crate) url: String,
+pub struct Remote {
+    /// The address, as it is written.
+    pub url: String,
     /// Names of the headers that the client sends, and where their values stand.
-    pub(crate) headers: Vec<(String, Range<usize>)>,
+    pub headers: Vec<(String, Range<usize>)>,
     /// What is spoken there.
-    pub(crate) transport: Transport,
+    pub transport: Transport,
     /// Where the value of the address stands.
-    pub(crate) url_at: Range<usize>,
+    pub url_at: Range<usize>,
     /// Where its name and its value do.
-    pub(crate) address_at: Range<usize>,
+    pub address_at: Range<usize>,
     /// Where the value of `type` stands, when there is one.
-    pub(crate) kind_at: Option<Range<usize>>,
+    pub kind_at: Option<Range<usize>>,
     /// The headers as a member of the entry, with what parts them from their neighbours.
-    pub(crate) headers_at: Option<Range<usize>>,
+    pub headers_at: Option<Range<usize>>,
 }
 
 /// What is spoken at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// Streamable HTTP.
     Http,
     /// HTTP+SSE of 2024-11-05, because the entry says so.
@@ -84,14 +77,28 @@ pub(crate) enum Transport {
     SseByAddress,
 }
 
+/// Why a text is no configuration with servers.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not JSON with comments.
+    #[error("not JSON with comments: {0}")]
+    Syntax(ParseError),
+    /// It is no object.
+    #[error("no JSON object")]
+    NoObject,
+    /// It names no servers where the known clients do.
+    #[error("no servers: neither `mcpServers` nor `servers` is there")]
+    NoServers,
+}
+
 /// Reads the servers of a configuration, in their order.
 ///
 /// # Errors
 /// When the text is not JSON with comments, or names no servers where the known clients do.
-pub(crate) fn read(text: &str) -> anyhow::Result<Vec<Entry>> {
+pub fn read(text: &str) -> Result<Vec<Entry>, Unreadable> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options());
-    let parsed = parsed.map_err(|error| anyhow::anyhow!("not JSON with comments: {error}"))?;
-    let Some(Value::Object(file)) = parsed.value else { bail!("no JSON object") };
+    let parsed = parsed.map_err(Unreadable::Syntax)?;
+    let Some(Value::Object(file)) = parsed.value else { return Err(Unreadable::NoObject) };
     let lists = ["mcpServers", "servers"].into_iter().filter_map(|key| file.get_object(key));
     // Older versions of VS Code kept servers in the settings, under `mcp`.
     let settings = file.get_object("mcp").and_then(|mcp| mcp.get_object("servers"));
@@ -102,7 +109,7 @@ pub(crate) fn read(text: &str) -> anyhow::Result<Vec<Entry>> {
     let of_projects = projects.filter_map(|project| project.get_object("mcpServers"));
     let lists: Vec<&Object<'_>> = lists.chain(settings).chain(of_projects).collect();
     if lists.is_empty() {
-        bail!("no servers: neither `mcpServers` nor `servers` is there");
+        return Err(Unreadable::NoServers);
     }
     Ok(lists.into_iter().flat_map(entries).collect())
 }
@@ -125,7 +132,7 @@ fn entries(list: &Object<'_>) -> Vec<Entry> {
 }
 
 /// The text with the values of variables and headers out of sight, to be shown. Lines stay lines.
-pub(crate) fn masked(text: &str) -> String {
+pub fn masked(text: &str) -> String {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options());
     let Ok(Some(Value::Object(file))) = parsed.map(|parsed| parsed.value) else {
         return String::new();
@@ -153,35 +160,6 @@ fn secrets(object: &Object<'_>, found: &mut Vec<Range<usize>>) {
             (_, Value::Object(inner)) => secrets(inner, found),
             _ => {}
         }
-    }
-}
-
-impl Client {
-    /// Where the client keeps its configuration on this system.
-    ///
-    /// # Errors
-    /// When the home directory is not known.
-    pub(crate) fn path(self) -> anyhow::Result<PathBuf> {
-        let home = environment::home().context("the home directory is not known: name the file")?;
-        let settings = environment::settings_directory(&home);
-        Ok(match self {
-            Self::ClaudeDesktop => settings.join("Claude").join("claude_desktop_config.json"),
-            Self::ClaudeCode => home.join(".claude.json"),
-            Self::Cursor => home.join(".cursor").join("mcp.json"),
-            Self::VsCode => settings.join("Code").join("User").join("mcp.json"),
-            Self::Windsurf => home.join(".codeium").join("windsurf").join("mcp_config.json"),
-        })
-    }
-}
-
-/// A client by its name, or else a file.
-///
-/// # Errors
-/// As [`Client::path`].
-pub(crate) fn file_of(named: &str) -> anyhow::Result<PathBuf> {
-    match Client::from_str(named, true) {
-        Ok(client) => client.path(),
-        Err(_) => Ok(PathBuf::from(named)),
     }
 }
 

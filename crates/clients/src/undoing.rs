@@ -1,32 +1,32 @@
 //! The text of a client's configuration as it was before `install`. What is still what installing made of
 //! the backup comes back byte for byte, anything else entry by entry.
 
-use super::rewriting::{Change, Ours, Outcome, Way, applied, installed, ours, path_behind, quoted};
-use crate::clients::{self, Entry, Local, Remote, Server};
+use crate::reading::{self, Entry, Local, Remote, Server, Unreadable};
+use crate::rewriting::{Change, Ours, Outcome, Way, applied, installed, ours, path_behind, quoted};
 use std::path::{Path, PathBuf};
 
 /// Reads the value of a header from its file.
-pub(super) type ReadHeader<'a> = &'a dyn Fn(&Path) -> Option<String>;
+pub type ReadHeader<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 /// The text before. When it still is what installing made of the backup, that is the backup, byte for
 /// byte; else each entry is taken back by itself.
 ///
 /// # Errors
 /// When the text cannot be read.
-pub(super) fn undone(
+pub fn undone(
     text: &str,
     backup: Option<&str>,
     way: &Way<'_>,
     read: ReadHeader<'_>,
-) -> anyhow::Result<Outcome> {
+) -> Result<Outcome, Unreadable> {
     if let Some(before) = backup
         && let Ok(made) = installed_by_any(before, text, way)
         && made == text
     {
         return Ok(Outcome { text: before.to_owned(), notes: Vec::new(), headers: Vec::new() });
     }
-    let entries = clients::read(text)?;
-    let kept = backup.and_then(|text| Some((text, clients::read(text).ok()?)));
+    let entries = reading::read(text)?;
+    let kept = backup.and_then(|text| Some((text, reading::read(text).ok()?)));
     let mut changes = Vec::new();
     let note = "the file was changed since: entries are taken back one by one";
     let mut notes = vec![note.to_owned()];
@@ -63,8 +63,8 @@ pub(super) fn undone(
 }
 
 /// The files with values of headers that a text names.
-pub(super) fn header_files(text: &str) -> Vec<PathBuf> {
-    let entries = clients::read(text).unwrap_or_default();
+pub fn header_files(text: &str) -> Vec<PathBuf> {
+    let entries = reading::read(text).unwrap_or_default();
     let files = entries.iter().flat_map(|entry| match &entry.server {
         Server::Local(local) => match ours(local) {
             Some(Ours::Url(_, headers)) => {
@@ -78,8 +78,8 @@ pub(super) fn header_files(text: &str) -> Vec<PathBuf> {
 }
 
 /// What installing made of a text, by the program that the other text names: this one may have moved.
-fn installed_by_any(before: &str, now: &str, way: &Way<'_>) -> anyhow::Result<String> {
-    let entries = clients::read(now)?;
+fn installed_by_any(before: &str, now: &str, way: &Way<'_>) -> Result<String, Unreadable> {
+    let entries = reading::read(now)?;
     let program = entries.iter().find_map(|entry| match &entry.server {
         Server::Local(local) if ours(local).is_some() => Some(local.command.clone()),
         _ => None,

@@ -1,7 +1,7 @@
 //! What changes between two texts, line by line, to be shown. Knows nothing of what they say.
 
 /// The lines that go and the lines that come; those that stay are left out.
-pub(super) fn difference(old: &str, new: &str) -> String {
+pub fn difference(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let mut out = String::new();
     let (mut at, mut to) = (0, 0);

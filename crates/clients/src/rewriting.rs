@@ -1,49 +1,52 @@
 //! The text of a client's configuration with its servers behind this program. Changes the text where it
 //! must and nowhere else. Knows no file: values that must leave the text are named by their places.
 
-use crate::clients::{self, Entry, Local, Remote, Server, Transport};
-use crate::import::plain;
+use crate::reading::{self, Entry, Local, Remote, Server, Transport, Unreadable};
+use crate::tables::plain;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A change of the text.
 #[derive(Debug)]
-pub(super) struct Change {
-    pub(super) at: Range<usize>,
-    pub(super) with: String,
+pub(crate) struct Change {
+    pub(crate) at: Range<usize>,
+    pub(crate) with: String,
 }
 
 /// What shall be, and what is left alone and why.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) text: String,
-    pub(super) notes: Vec<String>,
+pub struct Outcome {
+    /// The text.
+    pub text: String,
+    /// What was left alone and why, one line each.
+    pub notes: Vec<String>,
     /// What must be in files before the text is of use.
-    pub(super) headers: Vec<HeaderFile>,
+    pub headers: Vec<HeaderFile>,
 }
 
 /// A header whose value goes from the text to a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HeaderFile {
-    pub(super) path: PathBuf,
+pub struct HeaderFile {
+    /// Where it goes.
+    pub path: PathBuf,
     /// Where the value stands in the text as it was.
-    pub(super) value_at: Range<usize>,
+    pub value_at: Range<usize>,
 }
 
 /// How servers are reached afterwards.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way<'a> {
+pub struct Way<'a> {
     /// This program, by a path that does not depend on `PATH`: clients with windows have none.
-    pub(super) program: &'a str,
+    pub program: &'a str,
     /// Address of a gateway, for servers at addresses.
-    pub(super) gateway: Option<&'a str>,
+    pub gateway: Option<&'a str>,
     /// The directory for files with the values of headers.
-    pub(super) headers: &'a str,
+    pub headers: &'a str,
 }
 
 /// How an entry starts this program.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ours<'a> {
+pub enum Ours<'a> {
     /// `wrap --name NAME -- COMMAND`: the command.
     Command(&'a str),
     /// `wrap --name NAME --url URL`: the address, and names of headers with their files.
@@ -54,10 +57,10 @@ pub(super) enum Ours<'a> {
 ///
 /// # Errors
 /// When the text cannot be read.
-pub(super) fn installed(text: &str, way: &Way<'_>) -> anyhow::Result<Outcome> {
+pub fn installed(text: &str, way: &Way<'_>) -> Result<Outcome, Unreadable> {
     let mut rewriting =
         Rewriting { text, way, changes: Vec::new(), notes: Vec::new(), headers: Vec::new() };
-    let entries = clients::read(text)?;
+    let entries = reading::read(text)?;
     for (place, entry) in entries.iter().enumerate() {
         let before = entries.get(..place).unwrap_or_default();
         let name = log_name(&entry.name);
@@ -81,7 +84,7 @@ pub(super) fn installed(text: &str, way: &Way<'_>) -> anyhow::Result<Outcome> {
 }
 
 /// How an entry starts this program, when it does.
-pub(super) fn ours(local: &Local) -> Option<Ours<'_>> {
+pub fn ours(local: &Local) -> Option<Ours<'_>> {
     let program = local.command.rsplit(['/', '\\']).next().unwrap_or_default();
     if !matches!(program, "countersign" | "countersign.exe") {
         return None;
@@ -101,7 +104,7 @@ pub(super) fn ours(local: &Local) -> Option<Ours<'_>> {
 }
 
 /// The text with all changes, which do not overlap.
-pub(super) fn applied(text: &str, mut changes: Vec<Change>) -> String {
+pub(crate) fn applied(text: &str, mut changes: Vec<Change>) -> String {
     changes.sort_by_key(|change| (change.at.start, change.at.end));
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -114,12 +117,12 @@ pub(super) fn applied(text: &str, mut changes: Vec<Change>) -> String {
     out
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// The text of a value at its place, which is a string.
-pub(super) fn string_at(text: &str, at: &Range<usize>) -> Option<String> {
+pub fn string_at(text: &str, at: &Range<usize>) -> Option<String> {
     serde_json::from_str(text.get(at.clone())?).ok()
 }
 
@@ -212,7 +215,7 @@ fn is_behind(url: &str, gateway: &str) -> bool {
 }
 
 /// Where a gateway has the server of this name, for a client that speaks this.
-pub(super) fn path_behind(name: &str, transport: Transport) -> String {
+pub(crate) fn path_behind(name: &str, transport: Transport) -> String {
     let name = plain(name);
     match transport {
         Transport::Http => format!("/s/{name}/mcp"),

@@ -1,10 +1,8 @@
 //! Configurations as the clients have them, rewritten and taken back.
 
-use super::difference::difference;
-use super::rewriting::{Ours, Way, installed, ours, string_at};
-use super::undoing::{header_files, undone};
-use crate::altered::alterations;
-use crate::clients::{self, Server};
+use crate::{
+    Ours, Server, Way, difference, header_files, installed, masked, ours, read, string_at, undone,
+};
 use std::path::Path;
 
 const WAY: Way<'_> = Way { program: "/opt/countersign", gateway: None, headers: "/home/u/.h/0a" };
@@ -20,6 +18,17 @@ const SAMPLES: [(&str, &str); 8] = [
     ("windsurf", include_str!("samples/windsurf_mcp_config.json")),
     ("one line", include_str!("samples/one_line.json")),
 ];
+
+/// The text without each of its bytes, cut off there, and with another byte in its place; only what still
+/// is text.
+pub(crate) fn alterations(text: &str) -> impl Iterator<Item = String> + '_ {
+    const INSTEAD: [&[u8]; 7] = [b"", b"\"", b"\\", b"\n", b"=", b"}", b"/"];
+    (0..text.len()).flat_map(move |at| {
+        let (before, after) = text.as_bytes().split_at(at);
+        let replaced = INSTEAD.into_iter().map(move |byte| [before, byte, &after[1..]].concat());
+        replaced.chain([before.to_vec()]).filter_map(|bytes| String::from_utf8(bytes).ok())
+    })
+}
 
 /// Standing for every credential in the samples.
 const CANARY: &str = "canary";
@@ -39,7 +48,7 @@ fn sample(named: &str) -> &'static str {
 
 /// How each entry starts this program now.
 fn wrapped(text: &str) -> Vec<(String, bool)> {
-    let entries = clients::read(text).unwrap().into_iter();
+    let entries = read(text).unwrap().into_iter();
     let is_ours = |server: &Server| matches!(server, Server::Local(l) if ours(l).is_some());
     entries.map(|entry| (entry.name, is_ours(&entry.server))).collect()
 }
@@ -60,7 +69,7 @@ fn what_is_installed_stays_and_comes_off_again_to_the_byte() {
 fn no_credential_stays_in_an_entry_that_was_taken_over() {
     for (name, before) in SAMPLES {
         let outcome = installed(before, &WAY).unwrap();
-        let after = clients::masked(&outcome.text);
+        let after = masked(&outcome.text);
         assert!(
             !after.contains(CANARY) && !format!("{:?}", outcome.notes).contains(CANARY),
             "{name}"
@@ -94,7 +103,7 @@ fn each_client_has_its_servers_behind_wrap() {
 #[test]
 fn an_address_becomes_arguments_and_files() {
     let outcome = installed(sample("vs code"), &WAY).unwrap();
-    let entries = clients::read(&outcome.text).unwrap();
+    let entries = read(&outcome.text).unwrap();
     let entry = entries.iter().find(|entry| entry.name == "github").unwrap();
     let Server::Local(local) = &entry.server else { panic!("{entry:?}") };
     let kind = local.kind_at.clone().unwrap();
@@ -146,8 +155,7 @@ fn a_file_that_was_changed_since_is_taken_back_entry_by_entry() {
         let after = installed(before, &WAY).unwrap().text;
         let back = undone(&with(&after), Some(before), &WAY, &nothing).unwrap();
         assert_eq!(back.notes.len(), 1, "{name}: {:?}", back.notes);
-        let (now, then) =
-            (clients::read(&back.text).unwrap(), clients::read(&with(before)).unwrap());
+        let (now, then) = (read(&back.text).unwrap(), read(&with(before)).unwrap());
         for (now, then) in now.iter().zip(&then) {
             assert!(is_same(&now.server, &then.server), "{name}: {now:#?} {then:#?}");
         }
@@ -231,14 +239,14 @@ fn addresses_lead_to_the_gateway_when_there_is_one() {
 fn what_is_shown_has_no_credential() {
     for (name, before) in SAMPLES {
         let after = installed(before, &WAY).unwrap().text;
-        let shown = difference(&clients::masked(before), &clients::masked(&after));
+        let shown = difference(&masked(before), &masked(&after));
         assert!(shown.contains("wrap") && !shown.contains(CANARY), "{name}: {shown}");
     }
 }
 
 /// The text without its entries.
 fn outside(text: &str) -> String {
-    let mut entries: Vec<_> = clients::read(text).unwrap().into_iter().map(|e| e.at).collect();
+    let mut entries: Vec<_> = read(text).unwrap().into_iter().map(|e| e.at).collect();
     entries.sort_by_key(|at| at.start);
     let mut out = String::new();
     let mut done = 0;
@@ -258,7 +266,7 @@ fn the_laws_hold_for_every_file_with_one_byte_changed() {
     for before in samples {
         for way in [&WAY, &gateway] {
             let Ok(made) = installed(&before, way) else {
-                assert!(clients::read(&before).is_err(), "{before}");
+                assert!(read(&before).is_err(), "{before}");
                 continue;
             };
             let again = installed(&made.text, way).unwrap();
