@@ -4,7 +4,6 @@ mod file;
 mod log;
 mod operation;
 mod quota;
-mod reading;
 mod tls;
 
 pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
@@ -12,13 +11,13 @@ pub(crate) use self::operation::OperationConfig;
 pub(crate) use self::tls::{PairFiles, ServerTlsFiles, TlsFiles};
 
 use self::file::File;
-use self::reading::{Mistake, Text};
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
 use gateway::config::{
     AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr, UnknownHandles,
 };
 use gateway::tls::ServerTls;
+use settings::{Mistake, Text};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -88,7 +87,7 @@ impl Config {
 
     /// As [`Config::load`], for text.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, Vec<Mistake>> {
-        let text = Text::new(text);
+        let text = Text::new(text, "server");
         let (file, mistakes) = text.read::<File>();
         let mut checker = Checker { text: &text, directory, mistakes };
         let config = checker.config(file);

@@ -10,15 +10,15 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// Mistakes reported at most; a file with more is not a configuration.
-const MISTAKES_MAX: usize = 50;
+pub const MISTAKES_MAX: usize = 50;
 
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mistake {
+pub struct Mistake {
     /// Line and column, both from 1; `None` when it is about something that is not there.
-    pub(crate) place: Option<(usize, usize)>,
+    pub place: Option<(usize, usize)>,
     /// What is wrong and what to do.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl fmt::Display for Mistake {
@@ -32,16 +32,18 @@ impl fmt::Display for Mistake {
 
 /// A TOML text and its parsed form.
 #[derive(Debug)]
-pub(crate) struct Text<'t> {
+pub struct Text<'t> {
     text: &'t str,
     tree: Spanned<DeTable<'t>>,
     syntax: Vec<Mistake>,
 }
 
 impl<'t> Text<'t> {
-    pub(crate) fn new(text: &'t str) -> Self {
+    /// Parses a text in which `list`, at its top, may be a list of tables or one table.
+    #[must_use]
+    pub fn new(text: &'t str, list: &str) -> Self {
         let (mut tree, errors) = DeTable::parse_recoverable(text);
-        list_of_one(tree.get_mut(), "server");
+        list_of_one(tree.get_mut(), list);
         let syntax = errors
             .iter()
             .take(MISTAKES_MAX)
@@ -54,7 +56,8 @@ impl<'t> Text<'t> {
     }
 
     /// Reads the whole text; what could not be read has its default.
-    pub(crate) fn read<T: for<'de> Deserialize<'de> + Default>(&self) -> (T, Vec<Mistake>) {
+    #[must_use]
+    pub fn read<T: for<'de> Deserialize<'de> + Default>(&self) -> (T, Vec<Mistake>) {
         let mut mistakes = self.syntax.clone();
         let mut tree = self.tree.clone();
         while mistakes.len() < MISTAKES_MAX {
@@ -76,7 +79,8 @@ impl<'t> Text<'t> {
 
     /// A mistake in the value at a dotted path such as `identity.provider[1].issuer`, or at the nearest
     /// thing above it that exists.
-    pub(crate) fn mistake_at(&self, path: &str, message: &str) -> Mistake {
+    #[must_use]
+    pub fn mistake_at(&self, path: &str, message: &str) -> Mistake {
         let mut span: Option<Range<usize>> = None;
         let mut value: Option<&DeValue<'_>> = None;
         for step in path.split(['.', '[']) {
