@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::{Actor, Time};
 use identity::dev::TokenIssuer;
 use identity::{
-    ApiKey, ApiKeyConfig, Config, KeySource, LEEWAY_S, Loading, ProviderConfig, Rejection, Verifier,
+    ApiKey, ApiKeyConfig, Config, KeySource, LEEWAY_S, Loading, Presented, ProviderConfig,
+    Rejection, Verifier,
 };
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -70,8 +71,9 @@ fn verify(source: Box<dyn KeySource>, headers: &[&[u8]]) -> Result<Actor, Reject
     let sources = HashMap::from([("ci".to_owned(), source)]);
     let verifier = Verifier::with_sources(&config, sources).expect("the configuration is good");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let answer = runtime.block_on(verifier.verify(headers, now()));
-    let again = runtime.block_on(verifier.verify(headers, now()));
+    let presented = Presented { authorization: headers, ..Presented::default() };
+    let answer = runtime.block_on(verifier.verify(&presented, now()));
+    let again = runtime.block_on(verifier.verify(&presented, now()));
     assert_eq!(again, answer, "the second time is another");
     if let Err(rejection) = &answer {
         let shown = format!("{rejection} {rejection:?}");

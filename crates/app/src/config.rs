@@ -14,7 +14,8 @@ use self::file::File;
 use crate::{digest, environment};
 use anyhow::{Context as _, bail};
 use gateway::config::{
-    AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr, UnknownHandles,
+    AnswerDurability, Command, Limits, Listener, NamedServer, PublicUrl, Quota, Server, Stderr,
+    UnknownHandles,
 };
 use gateway::tls::ServerTls;
 use settings::{Mistake, Text};
@@ -126,6 +127,7 @@ impl Checker<'_> {
         };
         let operation = self.operation(&file);
         let mut identity = file.identity;
+        identity.has_resources = file.gateway.public_url.is_some();
         for problem in identity.check() {
             self.wrong(&format!("identity.{}", problem.path), &problem.problem);
         }
@@ -193,10 +195,14 @@ impl Checker<'_> {
                 "must be a path such as `/mcp`, other than `/healthz` and those below `/s/`";
             self.wrong("gateway.path", problem);
         }
-        let allowed_hosts = gateway
-            .allowed_hosts
-            .clone()
-            .unwrap_or_else(|| hosts_of(address, if gateway.tls.is_some() { 443 } else { 80 }));
+        let public_url = gateway.public_url.as_deref().and_then(|url| {
+            let read = PublicUrl::parse(url);
+            read.map_err(|problem| self.wrong("gateway.public_url", &problem.to_string())).ok()
+        });
+        let allowed_hosts = gateway.allowed_hosts.clone().unwrap_or_else(|| {
+            let own = hosts_of(address, if gateway.tls.is_some() { 443 } else { 80 });
+            own.into_iter().chain(public_url.iter().map(PublicUrl::authority)).collect()
+        });
         for (i, host) in allowed_hosts.iter().enumerate() {
             if host.is_empty() || host.contains(['/', ' ', '*']) {
                 let path = format!("gateway.allowed_hosts[{i}]");
@@ -212,7 +218,7 @@ impl Checker<'_> {
                 self.wrong(&path, "must be an origin such as `https://app.example`");
             }
         }
-        Listener { address, path, allowed_hosts, allowed_origins, tls: None }
+        Listener { address, path, allowed_hosts, allowed_origins, public_url, tls: None }
     }
 
     fn servers(

@@ -254,6 +254,7 @@ fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
             path: "/mcp".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            public_url: None,
             tls: None,
         },
         tls: TlsFiles::default(),

@@ -25,6 +25,15 @@ pub(crate) struct Origin {
     /// The address alone, for policy.
     pub(crate) address: Option<IpAddr>,
     pub(crate) transport: Transport,
+    /// What the client presented in the TLS handshake.
+    pub(crate) certificates: Option<identity::Certificates>,
+}
+
+impl Origin {
+    /// Of what comes over no connection.
+    pub(crate) fn local(transport: Transport) -> Self {
+        Self { peer: None, address: None, transport, certificates: None }
+    }
 }
 
 /// A call on its way. Holds the proofs that everything sent on its behalf must show.

@@ -2,6 +2,7 @@
 //! the environment.
 
 pub use crate::handles::UnknownHandles;
+pub use crate::resource::{BadPublicUrl, PublicUrl};
 use crate::tls::{ListenerTls, ServerTls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct Listener {
     pub allowed_hosts: Vec<String>,
     /// Values of the `Origin` header that are served; requests without the header are always served.
     pub allowed_origins: Vec<String>,
+    /// Where clients find the gateway, when it knows.
+    pub public_url: Option<PublicUrl>,
     /// TLS towards clients; plain HTTP when absent.
     pub tls: Option<ListenerTls>,
 }

@@ -10,12 +10,14 @@ use crate::inbound::Inbound;
 use crate::pipeline::Caller;
 use crate::refusal::Cause;
 use crate::reload::Door;
+use crate::resource;
 use crate::table::Route;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use identity::Presented;
 use tokio::sync::SemaphorePermit;
 
 /// A place for one exchange, held until it ends.
@@ -53,7 +55,7 @@ impl Gateway {
         if !served.any(|served| served == inbound.method.as_str()) {
             return Err(TurnedAway::Noise(Cause::Method(route.methods())));
         }
-        inbound.caller = self.caller(door, &inbound.headers).await;
+        inbound.caller = self.caller(door, uri, inbound).await;
         let place = self.place(door, &inbound.caller).map_err(TurnedAway::Message)?;
         let read = door.read_body(&inbound.method, &inbound.headers, body, place.bytes_max).await;
         inbound.body = read.map_err(|unread| {
@@ -65,11 +67,24 @@ impl Gateway {
         Ok(place)
     }
 
-    /// Who sends this, by its `Authorization` headers.
-    async fn caller(&self, door: &Door, head: &HeaderMap) -> Caller {
-        let authorization = head.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
-        let authorization: Vec<&[u8]> = authorization.collect();
-        let verified = door.identity.verify(&authorization, self.recorder.clock().now()).await;
+    /// Who sends this, by what it shows.
+    async fn caller(&self, door: &Door, uri: &Uri, inbound: &Inbound) -> Caller {
+        let head = &inbound.headers;
+        let all = |name: HeaderName| -> Vec<&[u8]> {
+            head.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+        };
+        let (public, tls) = (self.listener.public_url.as_ref(), self.listener.tls.is_some());
+        let presented = Presented {
+            authorization: &all(AUTHORIZATION),
+            dpop: &all(headers::DPOP),
+            workload_identity_token: &all(headers::WORKLOAD_IDENTITY_TOKEN),
+            workload_proof_token: &all(headers::WORKLOAD_PROOF_TOKEN),
+            certificates: inbound.origin.certificates.as_ref(),
+            method: inbound.method.as_str(),
+            uri: &resource::asked_for(public, (tls, uri, head)),
+            resource: &resource::canonical(public, uri.path()),
+        };
+        let verified = door.identity.verify(&presented, self.recorder.clock().now()).await;
         verified.map_or_else(Caller::Stranger, Caller::Known)
     }
 

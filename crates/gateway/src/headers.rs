@@ -18,16 +18,26 @@ const HOP_BY_HOP: [HeaderName; 11] = [
     header::UPGRADE,
 ];
 
+/// A proof of possession (RFC 9449 section 4.1).
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// Of a workload, bound to a key of its (draft-ietf-wimse-workload-creds).
+pub(crate) const WORKLOAD_IDENTITY_TOKEN: HeaderName =
+    HeaderName::from_static("workload-identity-token");
+
+/// The proof of possession to it (draft-ietf-wimse-wpt).
+pub(crate) const WORKLOAD_PROOF_TOKEN: HeaderName = HeaderName::from_static("workload-proof-token");
+
 /// Request headers that never go upstream: credentials of the caller, which were issued for this
 /// gateway (MCP authorization, "MUST NOT pass through the token"), and what the upstream connection
 /// sets for itself.
 const NEVER_UPSTREAM: [HeaderName; 10] = [
     header::AUTHORIZATION,
     header::COOKIE,
-    HeaderName::from_static("dpop"),
+    DPOP,
     HeaderName::from_static("txn-token"),
-    HeaderName::from_static("workload-identity-token"),
-    HeaderName::from_static("workload-proof-token"),
+    WORKLOAD_IDENTITY_TOKEN,
+    WORKLOAD_PROOF_TOKEN,
     header::HOST,
     header::CONTENT_LENGTH,
     header::ACCEPT_ENCODING,

@@ -42,6 +42,7 @@ mod refusal;
 mod relay;
 mod reload;
 mod reported;
+mod resource;
 mod schemas;
 mod session;
 mod source;

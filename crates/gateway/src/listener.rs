@@ -96,6 +96,7 @@ async fn serve_connection(
         peer: Some(peer.to_string().into()),
         address: Some(peer.ip()),
         transport: Transport::Http,
+        certificates: None,
     };
     let Some(tls) = &gateway.listener.tls else {
         return connection::serve(gateway, (stream, Protocol::AsItBegins), origin, stop).await;

@@ -176,7 +176,7 @@ impl Strays {
         Scene {
             recorder: &self.recorder,
             server: &self.server,
-            origin: Origin { peer: None, address: None, transport: Transport::Stdio },
+            origin: Origin::local(Transport::Stdio),
             session: self.session.clone(),
             chain: Chain::default(),
         }

@@ -135,7 +135,7 @@ impl<W: AsyncWrite + Unpin + Send> Wrapped<W> {
             session,
             session_id,
             actor: parts.actor,
-            origin: Origin { peer: None, address: None, transport: Transport::Stdio },
+            origin: Origin::local(Transport::Stdio),
             input: std::sync::Mutex::new(input),
             writer: Mutex::new(writer),
             gatherings: Gatherings::default(),

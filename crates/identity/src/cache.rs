@@ -12,6 +12,8 @@ use crate::digest::Sha256;
 /// What verification found, and how long it holds.
 pub(crate) struct Verified {
     pub(crate) actor: Actor,
+    /// The audience that it was verified for.
+    pub(crate) audience: Box<str>,
     /// Index of the provider.
     pub(crate) provider: usize,
     /// Generation of the key set that the key is from.
@@ -94,8 +96,14 @@ mod tests {
 
     fn remember(cache: &TokenCache, token: Sha256, exp_s: i64) {
         let actor = Actor::anonymous();
-        let verified =
-            Verified { actor, provider: 0, generation: 1, at: at(1_000), exp: at(exp_s) };
+        let verified = Verified {
+            actor,
+            audience: "gw".into(),
+            provider: 0,
+            generation: 1,
+            at: at(1_000),
+            exp: at(exp_s),
+        };
         cache.insert(token, verified);
     }
 

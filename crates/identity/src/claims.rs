@@ -14,12 +14,19 @@ pub const LEEWAY_S: i64 = 5;
 /// What the tokens of one provider must claim.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
-    /// The audience that must be named.
-    pub(crate) audience: String,
+    /// The audience that must be named; none for that of the endpoint.
+    pub(crate) audience: Option<String>,
     /// Whether others may be named beside it.
     pub(crate) multiple_audiences: bool,
     /// Longest time from issue to expiry, in seconds.
     pub(crate) lifetime_max_s: u64,
+}
+
+impl Expected {
+    /// The audience that must be named at the endpoint with this canonical URI.
+    pub(crate) fn audience<'a>(&'a self, resource: &'a str) -> &'a str {
+        self.audience.as_deref().unwrap_or(resource)
+    }
 }
 
 /// The registered claims of a token that fits.
@@ -37,13 +44,17 @@ pub(crate) fn issuer(claims: &Object) -> Result<&str, Rejection> {
 }
 
 /// Checks every registered claim but `iss`.
-pub(crate) fn check(claims: &Object, expected: &Expected, now: Time) -> Result<Claimed, Rejection> {
+pub(crate) fn check(
+    claims: &Object,
+    (expected, audience): (&Expected, &str),
+    now: Time,
+) -> Result<Claimed, Rejection> {
     let subject = text(claims, "sub")?;
     let sub = subject.ok_or_else(|| Rejection::at(Reason::MissingClaim, "sub"))?;
     if !is_identifier(sub) {
         return Err(Rejection::at(Reason::MalformedClaim, "sub").expected(IDENTIFIER_RULE));
     }
-    audience(claims, expected)?;
+    check_audience(claims, expected, audience)?;
     let (exp, iat) = lifetime(claims, expected, now)?;
     if claims.contains_key("cnf") {
         return Err(Rejection::at(Reason::ProofMissing, "cnf").expected("a proof of possession"));
@@ -72,7 +83,7 @@ fn text<'a>(claims: &'a Object, name: &'static str) -> Result<Option<&'a str>, R
     }
 }
 
-fn audience(claims: &Object, expected: &Expected) -> Result<(), Rejection> {
+fn check_audience(claims: &Object, expected: &Expected, audience: &str) -> Result<(), Rejection> {
     let malformed =
         || Rejection::at(Reason::MalformedClaim, "aud").expected("a text or an array of texts");
     let named: Vec<&str> = match claims.get("aud") {
@@ -84,11 +95,12 @@ fn audience(claims: &Object, expected: &Expected) -> Result<(), Rejection> {
         Some(_) => return Err(malformed()),
     };
     let wrong = || Rejection::at(Reason::WrongAudience, "aud").actual(&named.join(" "));
-    if !named.contains(&expected.audience.as_str()) {
-        return Err(wrong().expected(&expected.audience));
+    // Where none is known, none fits, not even an empty one.
+    if audience.is_empty() || !named.contains(&audience) {
+        return Err(wrong().expected(audience));
     }
     if named.len() > 1 && !expected.multiple_audiences {
-        return Err(wrong().expected(&format!("only {}", expected.audience)));
+        return Err(wrong().expected(&format!("only {audience}")));
     }
     Ok(())
 }
@@ -175,10 +187,9 @@ mod tests {
                 value => claims[*name] = value.clone(),
             }
         }
-        let expected =
-            Expected { audience: "gw".to_owned(), multiple_audiences: false, lifetime_max_s: 600 };
+        let expected = Expected { audience: None, multiple_audiences: false, lifetime_max_s: 600 };
         let now = Time::from_unix_us(NOW_S * 1_000_000 + now_us);
-        check(claims.as_object().unwrap(), &expected, now)
+        check(claims.as_object().unwrap(), (&expected, "gw"), now)
             .map_err(|rejection| (rejection.reason, rejection.details.attribute.unwrap()))
     }
 

@@ -19,9 +19,12 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Static keys for development (`[[identity.api_key]]`). Default: none.
     pub api_key: Vec<ApiKeyConfig>,
-    /// What `aud` must say, compared byte by byte: normally the public URL of this gateway. Default:
-    /// empty, then every provider needs its own.
+    /// What `aud` must say, compared byte by byte. Default: empty, then it is the canonical URI of the
+    /// endpoint that is called, which isolates servers from each other; that needs `gateway.public_url`.
     pub audience: String,
+    /// Whether endpoints have canonical URIs. No key of its own.
+    #[serde(skip)]
+    pub has_resources: bool,
     /// The issuers of tokens (`[[identity.provider]]`). Default: none.
     pub provider: Vec<ProviderConfig>,
     /// Verified tokens remembered at once; one entry takes about 2 KiB. Default: 10 000; 0 remembers
@@ -38,6 +41,7 @@ impl Default for Config {
             allow_anonymous: false,
             api_key: Vec::new(),
             audience: String::new(),
+            has_resources: false,
             provider: Vec::new(),
             token_cache_entries_max: 10_000,
             token_cache_ttl_s: 300,
@@ -286,10 +290,10 @@ impl Config {
         if provider.issuer.is_empty() {
             found.add(&at("issuer"), "write the `iss` of its tokens");
         }
-        if self.audience.is_empty() && provider.audience.is_empty() {
+        if self.audience.is_empty() && provider.audience.is_empty() && !self.has_resources {
             found.add(
                 &at("audience"),
-                "write here or in `audience` which `aud` its tokens must have",
+                "write here or in `audience` which `aud` its tokens must have, or set `gateway.public_url`",
             );
         }
         if provider.algorithms.is_empty() {

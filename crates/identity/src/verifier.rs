@@ -16,6 +16,7 @@ use crate::digest::{Sha256, hex, sha256};
 use crate::fetch::{Access, UrlSource};
 use crate::jwt::{Header, Token};
 use crate::key_ring::{Found, KeyRing, NoKey, Pace};
+use crate::presented::Presented;
 use crate::rejection::{Details, Reason, Rejection, printable};
 use crate::source::{FileSource, KeyError, KeySource};
 
@@ -70,15 +71,15 @@ impl Verifier {
         })
     }
 
-    /// Who sent a request with these values of its `Authorization` headers (all of them, as received).
+    /// Who sent a request that shows this.
     ///
     /// Runs inside a tokio runtime. It waits for the network only when a key set is missing, too old,
     /// or lacks the token's key id; then for at most a few seconds.
     ///
     /// # Errors
     /// With the reason when the caller is not accepted. A bad credential is never treated as none.
-    pub async fn verify(&self, authorization: &[&[u8]], now: Time) -> Result<Actor, Rejection> {
-        let Some(credential) = bearer::credential(authorization)? else {
+    pub async fn verify(&self, presented: &Presented<'_>, now: Time) -> Result<Actor, Rejection> {
+        let Some(credential) = bearer::credential(presented.authorization)? else {
             return match self.allow_anonymous {
                 true => Ok(Actor::anonymous()),
                 false => Err(Rejection::new(Reason::Missing)),
@@ -89,11 +90,14 @@ impl Verifier {
             let known = self.api_keys.actor(&digest);
             return known.ok_or_else(|| Rejection::new(Reason::UnknownApiKey));
         }
-        if let Some(actor) = self.remembered(&digest, now) {
+        if let Some(actor) = self.remembered(&digest, presented.resource, now) {
             return Ok(actor);
         }
         // Apart, so that a call whose token is remembered is not as large as one that fetches keys.
-        Box::pin(self.verify_token(credential, digest, now)).await
+        let verified = Box::pin(self.verify_token(credential, (digest, presented), now)).await?;
+        let actor = verified.actor.clone();
+        self.cache.insert(digest, verified);
+        Ok(actor)
     }
 
     /// Loads every provider's key set, all at the same time; the result of each, in the order of the
@@ -111,8 +115,12 @@ impl Verifier {
         results
     }
 
-    fn remembered(&self, digest: &Sha256, now: Time) -> Option<Actor> {
+    fn remembered(&self, digest: &Sha256, resource: &str, now: Time) -> Option<Actor> {
         let verified = self.cache.get(digest, now)?;
+        let audience = self.providers.get(verified.provider)?.expected.audience(resource);
+        if *verified.audience != *audience {
+            return None;
+        }
         let generation = self.providers.get(verified.provider)?.keys.generation(now)?;
         (generation == verified.generation).then(|| verified.actor.clone())
     }
@@ -120,25 +128,19 @@ impl Verifier {
     async fn verify_token(
         &self,
         text: &str,
-        digest: Sha256,
+        (digest, presented): (Sha256, &Presented<'_>),
         now: Time,
-    ) -> Result<Actor, Rejection> {
+    ) -> Result<Verified, Rejection> {
         let token_sha256 = hex(&digest);
         let mut seen = Seen::default();
-        match self.verify_parts(text, &token_sha256, now, &mut seen).await {
-            Ok(verified) => {
-                let actor = verified.actor.clone();
-                self.cache.insert(digest, verified);
-                Ok(actor)
-            }
-            Err(rejection) => Err(seen.label(rejection, token_sha256)),
-        }
+        let verified = self.verify_parts((text, &token_sha256), presented, now, &mut seen).await;
+        verified.map_err(|rejection| seen.label(rejection, token_sha256))
     }
 
     async fn verify_parts(
         &self,
-        text: &str,
-        token_sha256: &str,
+        (text, token_sha256): (&str, &str),
+        presented: &Presented<'_>,
         now: Time,
         seen: &mut Seen,
     ) -> Result<Verified, Rejection> {
@@ -157,13 +159,14 @@ impl Verifier {
         let found = provider.key(algorithm, &token.header, now).await?;
         token.verify(algorithm, &found.key)?;
 
-        let claimed = claims::check(&token.claims, &provider.expected, now)?;
+        let audience = provider.expected.audience(presented.resource);
+        let claimed = claims::check(&token.claims, (&provider.expected, audience), now)?;
         let exp = claimed.exp;
         let from = Provenance {
             provider: &provider.name,
             kind: provider.kind,
             issuer,
-            audience: &provider.expected.audience,
+            audience,
             alg: algorithm.as_str(),
             kid: token.header.kid.as_deref(),
             key_thumbprint: found.key.thumbprint(),
@@ -171,7 +174,8 @@ impl Verifier {
             token_sha256,
         };
         let actor = actor::actor(&token.claims, claimed, &from)?;
-        Ok(Verified { actor, provider: index, generation: found.generation, at: now, exp })
+        let (audience, generation) = (audience.into(), found.generation);
+        Ok(Verified { actor, audience, provider: index, generation, at: now, exp })
     }
 }
 
@@ -237,7 +241,8 @@ impl Provider {
             algorithms: config.algorithms.clone(),
             typ: config.typ.clone(),
             expected: Expected {
-                audience: if own.is_empty() { audience } else { own }.to_owned(),
+                audience: Some(if own.is_empty() { audience } else { own }.to_owned())
+                    .filter(|audience| !audience.is_empty()),
                 multiple_audiences: config.allow_multiple_audiences,
                 lifetime_max_s: config.token_lifetime_max_s,
             },

@@ -61,6 +61,9 @@ pub(crate) struct Gateway {
     /// Values of the `Origin` header that are served; requests of programs have none. Default: `http`
     /// and `https` at the allowed hosts.
     pub(crate) allowed_origins: Option<Vec<String>>,
+    /// Where clients find the gateway from outside, such as `https://gw.example`: scheme and authority, and
+    /// the path that a proxy puts before its own. Default: none.
+    pub(crate) public_url: Option<String>,
     /// When the record of an answer is durable: `next-commit` or `before-release`. Default:
     /// `next-commit`.
     pub(crate) answers: Option<String>,

@@ -201,7 +201,7 @@ mod tests {
     fn held(actor: &Actor, now: Instant) -> Held {
         let opening = Opening { headers: HeaderMap::new(), body: Bytes::new(), own: true };
         let session = Arc::new(Session::new(Owner::of(actor), opening, 1, now));
-        let origin = Origin { peer: None, address: None, transport: Transport::Http };
+        let origin = Origin::local(Transport::Http);
         Held { session, actor: actor.clone(), origin }
     }
 

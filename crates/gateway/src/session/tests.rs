@@ -139,7 +139,7 @@ async fn on_record() -> Arc<Asked> {
         chain: Chain::default(),
         caller: Caller::Known(Actor { id: "a".to_owned(), ..Actor::anonymous() }),
         headers: None,
-        origin: Origin { peer: None, address: None, transport: Transport::Stdio },
+        origin: Origin::local(Transport::Stdio),
         session_id: None,
         only: None,
         raw: Bytes::from_static(br#"{"jsonrpc":"2.0","id":5,"method":"tools/list"}"#),

@@ -80,7 +80,7 @@ where
     let limits = parts.limits.clone();
     let caller = Caller::Known(parts.actor.clone());
     let backend = Arc::new(backend(parts)?);
-    let origin = Origin { peer: None, address: None, transport: Transport::Stdio };
+    let origin = Origin::local(Transport::Stdio);
     let (delegate, queue) = Delegate::new(Endpoint::One(Arc::clone(&backend)), caller, origin);
     let slots = Arc::new(Semaphore::new(limits.session_calls_max));
     let remote =

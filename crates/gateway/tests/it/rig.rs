@@ -146,6 +146,7 @@ impl Plan {
             definitions: Arc::clone(&self.definitions),
             servers: parts.servers,
             listener: Listener {
+                public_url: None,
                 address,
                 path: "/mcp".to_owned(),
                 allowed_hosts: parts.allowed_hosts,

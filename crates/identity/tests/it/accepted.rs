@@ -1,8 +1,8 @@
 //! Tokens that are accepted, and every word of what is recorded about them.
 
 use crate::fixture::{
-    AUDIENCE, ISSUER, NOW_S, Scene, Scripted, block_on, config, good, jwks, now, present, provider,
-    verifier,
+    AUDIENCE, ISSUER, NOW_S, Scene, Scripted, block_on, config, good, issuer, jwks, now, present,
+    provider, show, verifier,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::{ActorKind, Evidence, EvidenceKind, HopRole, Level, Time};
-use identity::{Algorithm, CallerKind, ProviderConfig};
+use identity::{Algorithm, CallerKind, Config, Presented, ProviderConfig, Reason};
 use serde_json::{Value, json};
 
 fn header(alg: &str, kid: &str) -> String {
@@ -196,4 +196,34 @@ fn every_family_of_algorithms() {
         let wrong = format!("{signed}.{}", text(&sign(b"something else")));
         assert!(block_on(present(&verifier, &wrong, now())).is_err(), "{alg}");
     }
+}
+
+#[test]
+fn without_an_audience_of_its_own_a_token_is_for_one_endpoint() {
+    let issuer = issuer("k1");
+    let source = Scripted::new(Ok(issuer.jwks()));
+    let provided = Config {
+        audience: String::new(),
+        has_resources: true,
+        ..config(ProviderConfig { audience: String::new(), ..provider() })
+    };
+    let verifier = verifier(&provided, &source);
+    let token = issuer.token("s", "https://gw.example/s/a/mcp", now(), 600).unwrap();
+    let header = format!("Bearer {token}");
+    let at = |resource: &str| {
+        let authorization: &[&[u8]] = &[header.as_bytes()];
+        let presented = Presented { authorization, resource, ..Presented::default() };
+        block_on(verifier.verify(&presented, now()))
+    };
+    let wrong = |resource: &str| at(resource).unwrap_err().reason;
+    assert_eq!(wrong("https://gw.example/s/b/mcp"), Reason::WrongAudience);
+    let actor = at("https://gw.example/s/a/mcp").unwrap();
+    assert_eq!(actor.chain[0].evidence.aud.as_deref(), Some("https://gw.example/s/a/mcp"));
+    // That it was accepted elsewhere a moment ago makes no difference.
+    assert_eq!(wrong("https://gw.example/s/b/mcp"), Reason::WrongAudience);
+    assert!(at("https://gw.example/s/a/mcp").is_ok());
+    let nobody = issuer.token("s", "", now(), 600).unwrap();
+    let presented = format!("Bearer {nobody}");
+    let shown = block_on(show(&verifier, &[presented.as_bytes()], now()));
+    assert_eq!(shown.unwrap_err().reason, Reason::WrongAudience);
 }

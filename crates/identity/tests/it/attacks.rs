@@ -1,7 +1,9 @@
 //! Tokens that must not be accepted, each with the reason that the record gives. The first column is the
 //! attack; every one differs from a good token in one thing only.
 
-use crate::fixture::{AUDIENCE, ISSUER, NOW_S, Scene, block_on, config, good, now, provider};
+use crate::fixture::{
+    AUDIENCE, ISSUER, NOW_S, Scene, block_on, config, good, now, present, provider, show,
+};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -319,7 +321,7 @@ fn one_issuer_cannot_speak_for_another() {
     let both = Config { provider: vec![provider(), other], ..config(provider()) };
     let sources = [("ci".to_owned(), mine.key_source()), ("other".to_owned(), yours.key_source())];
     let verifier = Verifier::with_sources(&both, sources.into()).unwrap();
-    let verify = |token: &str| block_on(crate::fixture::present(&verifier, token, now()));
+    let verify = |token: &str| block_on(present(&verifier, token, now()));
     assert_eq!(verify(&good(&mine)).unwrap().provider, "ci");
     assert_eq!(verify(&good(&yours)).unwrap_err().reason, Reason::InvalidSignature);
     let foreign = with(claims(), &json!({"iss": "https://other.example"}));
@@ -341,7 +343,7 @@ fn keys_that_say_they_are_for_something_else() {
         base.source.answers(Ok(crate::fixture::jwks(&[key])));
         let verifier = crate::fixture::verifier(&config(provider()), &base.source);
         let token = good(&base.issuer);
-        let rejection = block_on(crate::fixture::present(&verifier, &token, now())).unwrap_err();
+        let rejection = block_on(present(&verifier, &token, now())).unwrap_err();
         assert_eq!(rejection.reason, Reason::KeysUnavailable, "{change}");
         let actual = rejection.details.actual.unwrap();
         assert!(actual.contains("no usable signature key"), "{actual}");
@@ -356,7 +358,7 @@ fn header_lines_that_are_no_credential() {
     let token = format!("Bearer {}", good(&issuer));
     for config in [config(provider()), anonymous] {
         let verifier = crate::fixture::verifier(&config, &source);
-        let verify = |headers: &[&[u8]]| block_on(verifier.verify(headers, now()));
+        let verify = |headers: &[&[u8]]| block_on(show(&verifier, headers, now()));
         let table: [&[&[u8]]; 5] = [
             &[token.as_bytes(), token.as_bytes()],
             &[b"Basic dXNlcjpwYXNz"],
@@ -384,8 +386,7 @@ fn development_keys() {
     let key = ApiKey::generate().unwrap();
     let entry = ApiKeyConfig { name: "laptop".to_owned(), sha256: key.digest() };
     let verifier = Verifier::new(&Config { api_key: vec![entry], ..Config::default() }).unwrap();
-    let verify =
-        |text: &str| block_on(verifier.verify(&[format!("Bearer {text}").as_bytes()], now()));
+    let verify = |text: &str| block_on(present(&verifier, text, now()));
     let actor = verify(key.plain_text()).unwrap();
     assert_eq!((actor.id.as_str(), actor.provider.as_str()), ("laptop", "api-key"));
     assert!(actor.development);

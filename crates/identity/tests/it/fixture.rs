@@ -2,7 +2,9 @@
 
 use event::{Actor, Time};
 use identity::dev::TokenIssuer;
-use identity::{Config, KeyError, KeySource, Loading, ProviderConfig, Rejection, Verifier};
+use identity::{
+    Config, KeyError, KeySource, Loading, Presented, ProviderConfig, Rejection, Verifier,
+};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,7 +115,16 @@ pub(crate) async fn present(
     token: &str,
     now: Time,
 ) -> Result<Actor, Rejection> {
-    verifier.verify(&[format!("Bearer {token}").as_bytes()], now).await
+    show(verifier, &[format!("Bearer {token}").as_bytes()], now).await
+}
+
+/// What becomes of a request with these `Authorization` headers and nothing else.
+pub(crate) async fn show(
+    verifier: &Verifier,
+    authorization: &[&[u8]],
+    now: Time,
+) -> Result<Actor, Rejection> {
+    verifier.verify(&Presented { authorization, ..Presented::default() }, now).await
 }
 
 /// One issuer `k1`, its source and a verifier that trusts it.
