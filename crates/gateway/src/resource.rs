@@ -37,6 +37,13 @@ impl PublicUrl {
         Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
     }
 
+    /// Host, and port where it is not that of the scheme: as clients write it in `Host`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let after = self.0.split_once("://").map_or("", |(_, after)| after);
+        after.split('/').next().unwrap_or_default().to_owned()
+    }
+
     /// The URI of a path of the gateway.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)
@@ -83,6 +90,9 @@ mod tests {
         assert_eq!(read("https://gw.example/a/").as_deref(), Some("https://gw.example/a/mcp"));
         assert_eq!(read("http://[::1]:8700").as_deref(), Some("http://[::1]:8700/mcp"));
         assert_eq!(read("http://127.0.0.1:1").as_deref(), Some("http://127.0.0.1:1/mcp"));
+        let authority = |text: &str| PublicUrl::parse(text).unwrap().authority();
+        assert_eq!(authority("https://gw.example:443/a"), "gw.example");
+        assert_eq!(authority("https://gw.example:8443"), "gw.example:8443");
         for bad in [
             "http://gw.example",
             "https://u@gw.example",
