@@ -15,6 +15,7 @@ use crate::refusal::{Detail, error_message, json_response};
 use crate::relay::event_stream_head;
 use crate::session::{Owner, Session};
 use crate::source::Source;
+use crate::unheard::Passed;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
@@ -72,6 +73,7 @@ impl Backend {
             progress: Progress::default(),
             withheld: Withheld::default(),
             reported: None,
+            passed: Passed::default(),
         });
         match &*self.upstream {
             Upstream::Http(http) => {

@@ -2,7 +2,7 @@
 //! any time; the task goes on and records what it must.
 
 use crate::body::{CHUNKS, ReplyBody};
-use crate::queue::{Sender, queue};
+use crate::queue::{Mark, Sender, queue};
 use bytes::Bytes;
 use http::Response;
 use std::sync::Arc;
@@ -73,13 +73,23 @@ impl ClientEnd {
 impl ClientStream {
     /// Sends a chunk, waiting up to `patience` for a client that is slow to read.
     pub(crate) async fn send(&self, chunk: Bytes, patience: Duration) -> Result<(), Lost> {
+        self.send_marked((chunk, None), patience).await
+    }
+
+    /// As [`ClientStream::send`], of a chunk whose way somebody follows.
+    pub(crate) async fn send_marked(
+        &self,
+        (chunk, mark): (Bytes, Option<Mark>),
+        patience: Duration,
+    ) -> Result<(), Lost> {
         self.largest.fetch_max(chunk.len(), Ordering::Relaxed);
-        let chunk = match self.chunks.try_send(chunk) {
+        let chunk = match self.chunks.try_send(chunk, mark.clone()) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(chunk)) => chunk,
             Err(TrySendError::Closed(_)) => return Err(self.why_gone()),
         };
-        match tokio::time::timeout(self.scaled(patience), self.chunks.send(chunk)).await {
+        let sent = self.chunks.send_marked(chunk, mark);
+        match tokio::time::timeout(self.scaled(patience), sent).await {
             Ok(sent) => sent.map_err(|_| self.why_gone()),
             Err(_) => Err(Lost::Stalled),
         }

@@ -8,6 +8,7 @@ use crate::pipeline::{Pipeline, length};
 use crate::relay::unreadable;
 use crate::reported::{Reported, Told};
 use crate::session::Session;
+use crate::unheard::Passed;
 use crate::upstream::Upstream;
 use crate::upstream::conversation::Conversation;
 use crate::upstream::splice;
@@ -99,6 +100,8 @@ pub(crate) struct Exchange<'g> {
     pub(crate) withheld: Withheld,
     /// States of tasks that the server told by itself.
     pub(crate) reported: Option<Box<Reported>>,
+    /// Calls of the server that were passed on.
+    pub(crate) passed: Passed,
 }
 
 /// What has flowed back so far.
@@ -260,21 +263,32 @@ impl Exchange<'_> {
         if self.withheld.is_refused_often() {
             return self.withhold(Withholding::RefusedOften, raw);
         }
-        let question = self.pipeline.question(message, length(raw), &origin, &session).await;
-        let Err(answer) = question else { return Pass::On };
-        self.withheld.note_refused();
+        match self.pipeline.question(message, length(raw), &origin, &session).await {
+            Ok(admitted) => {
+                self.passed.note(message.id().zip(admitted));
+                Pass::On
+            }
+            Err(answer) => {
+                self.withheld.note_refused();
+                self.tell_server(&session, answer).await;
+                Pass::Withhold
+            }
+        }
+    }
+
+    /// Answers a call of the server in the client's stead.
+    pub(crate) async fn tell_server(&self, session: &Session, answer: Bytes) {
         let sent = match self.upstream {
             Upstream::Http(http) => tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Pass::Withhold,
+                () = self.stop.cancelled() => return,
                 sent = http.send_own(self.headers.clone(), answer) => sent,
             },
             Upstream::Stdio(_) | Upstream::Sse(_) => session.send_own(answer).await,
         };
         if let Err(error) = sent {
-            tracing::warn!(%error, "server could not be told that its call was refused");
+            tracing::warn!(%error, "server could not be told what became of its call");
         }
-        Pass::Withhold
     }
 
     /// The receipt of a call, where results carry one.

@@ -54,6 +54,7 @@ mod tally;
 pub mod testing;
 pub mod tls;
 mod traceparent;
+mod unheard;
 mod upstream;
 mod withheld;
 mod wrap;

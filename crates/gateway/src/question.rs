@@ -7,27 +7,30 @@ use crate::pipeline::{About, Pipeline};
 use crate::refusal::{Cause, Known, Refusal};
 use crate::session::Session;
 use bytes::Bytes;
-use event::{Actor, Chain, Direction, Event, Status};
+use event::{Actor, CallId, Chain, Direction, Event, Status};
 use mcp::Message;
 use policy::Verdict;
 use std::time::Instant;
 
 impl Pipeline {
-    /// Admits a request of the server and keeps it until the client answers. `Err` holds the answer
-    /// for the server; the refusal is on record.
+    /// Admits a request of the server and keeps it until the client answers, under this call. `Err` holds
+    /// the answer for the server; the refusal is on record.
     pub(crate) async fn question(
         &self,
         message: &Message<'_>,
         bytes: u64,
         origin: &Origin,
         session: &Session,
-    ) -> Result<(), Bytes> {
+    ) -> Result<Option<CallId>, Bytes> {
         let (Some(call), Some(id)) = (Call::of(message, &self.server), message.id()) else {
-            return Ok(());
+            return Ok(None);
         };
         let refusal = match self.admit_question(&call, bytes, origin, session).await {
             Ok(asked) => {
-                let Some(asked) = session.keep_to_client(id.clone(), asked) else { return Ok(()) };
+                let admitted = asked.call;
+                let Some(asked) = session.keep_to_client(id.clone(), asked) else {
+                    return Ok(Some(admitted));
+                };
                 self.ended(&asked, &Ending::new(Status::Cancelled)).await;
                 let cause = Cause::Overloaded("too many calls to the client wait for an answer");
                 Refusal::new(cause, self.known_question(&call, bytes, session))

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -47,10 +48,30 @@ pub(crate) struct Receiver<T>(mpsc::Receiver<Held<T>>);
 #[error("the queue is closed")]
 pub(crate) struct Closed;
 
+/// Tells of an item whether it was taken out of its queue; when that is gone, whether it ever was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mark(Arc<AtomicBool>);
+
 #[derive(Debug)]
 struct Held<T> {
     item: T,
+    mark: Option<Mark>,
     _room: OwnedSemaphorePermit,
+}
+
+impl Mark {
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl<T> Held<T> {
+    fn take(self) -> T {
+        if let Some(Mark(taken)) = self.mark {
+            taken.store(true, Ordering::Release);
+        }
+        self.item
+    }
 }
 
 /// A new queue.
@@ -69,7 +90,12 @@ pub(crate) fn permits(bytes: usize, bytes_max: usize) -> u32 {
 impl<T: Weighed> Sender<T> {
     /// Waits for room.
     pub(crate) async fn send(&self, item: T) -> Result<(), Closed> {
-        let item = match self.try_send(item) {
+        self.send_marked(item, None).await
+    }
+
+    /// As [`Sender::send`], of an item whose way somebody follows.
+    pub(crate) async fn send_marked(&self, item: T, mark: Option<Mark>) -> Result<(), Closed> {
+        let item = match self.try_send(item, mark.clone()) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(Closed),
             Err(TrySendError::Full(item)) => item,
@@ -80,11 +106,11 @@ impl<T: Weighed> Sender<T> {
             room = Arc::clone(&self.room).acquire_many_owned(self.permits(&item)) => room,
         };
         let room = room.map_err(|_| Closed)?;
-        self.items.send(Held { item, _room: room }).await.map_err(|_| Closed)
+        self.items.send(Held { item, mark, _room: room }).await.map_err(|_| Closed)
     }
 
     /// Gives the item back when there is no room now.
-    pub(crate) fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+    pub(crate) fn try_send(&self, item: T, mark: Option<Mark>) -> Result<(), TrySendError<T>> {
         let place = match self.items.try_reserve() {
             Ok(place) => place,
             Err(TrySendError::Closed(())) => return Err(TrySendError::Closed(item)),
@@ -92,7 +118,7 @@ impl<T: Weighed> Sender<T> {
         };
         match Arc::clone(&self.room).try_acquire_many_owned(self.permits(&item)) {
             Ok(room) => {
-                place.send(Held { item, _room: room });
+                place.send(Held { item, mark, _room: room });
                 Ok(())
             }
             Err(_) => Err(TrySendError::Full(item)),
@@ -139,12 +165,12 @@ impl<T> Clone for Sender<T> {
 impl<T> Receiver<T> {
     /// The next item; `None` when no more can come. Its room is free at once.
     pub(crate) async fn recv(&mut self) -> Option<T> {
-        self.0.recv().await.map(|held| held.item)
+        self.0.recv().await.map(Held::take)
     }
 
     /// As [`Receiver::recv`].
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_recv(cx).map(|next| next.map(|held| held.item))
+        self.0.poll_recv(cx).map(|next| next.map(Held::take))
     }
 }
 
@@ -162,7 +188,7 @@ impl<E> Weighed for Result<Bytes, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bound, Closed, queue};
+    use super::{Bound, Closed, Mark, queue};
     use bytes::Bytes;
     use proptest::prelude::*;
     use std::cell::RefCell;
@@ -189,34 +215,34 @@ mod tests {
         sender.send(bytes(6)).await.unwrap();
         let mut second = pin!(sender.send(bytes(5)));
         assert!(waits(&mut second).await, "there is no room for 11 bytes");
-        assert!(matches!(sender.try_send(bytes(5)), Err(TrySendError::Full(_))));
+        assert!(matches!(sender.try_send(bytes(5), None), Err(TrySendError::Full(_))));
         assert_eq!(receiver.recv().await.unwrap().len(), 6);
         assert_eq!(second.await, Ok(()));
         assert_eq!(receiver.recv().await.unwrap().len(), 5);
         for _ in 0..BOUND.items {
-            sender.try_send(bytes(0)).unwrap();
+            sender.try_send(bytes(0), None).unwrap();
         }
-        assert!(matches!(sender.try_send(bytes(0)), Err(TrySendError::Full(_))));
+        assert!(matches!(sender.try_send(bytes(0), None), Err(TrySendError::Full(_))));
     }
 
     #[tokio::test]
     async fn what_is_larger_than_the_room_waits_alone() {
         let (sender, mut receiver) = queue(BOUND);
-        sender.try_send(bytes(1)).unwrap();
+        sender.try_send(bytes(1), None).unwrap();
         let mut large = pin!(sender.send(bytes(1_000)));
         assert!(waits(&mut large).await);
         assert_eq!(receiver.recv().await.unwrap().len(), 1);
         assert_eq!(large.await, Ok(()));
-        assert!(matches!(sender.try_send(bytes(1)), Err(TrySendError::Full(_))));
+        assert!(matches!(sender.try_send(bytes(1), None), Err(TrySendError::Full(_))));
         assert_eq!(receiver.recv().await.unwrap().len(), 1_000);
-        sender.try_send(bytes(10)).unwrap();
+        sender.try_send(bytes(10), None).unwrap();
     }
 
     #[tokio::test]
     async fn a_weak_end_does_not_keep_a_queue_open() {
         let (sender, mut receiver) = queue(BOUND);
         let weak = sender.downgrade();
-        weak.upgrade().unwrap().try_send(bytes(1)).unwrap();
+        weak.upgrade().unwrap().try_send(bytes(1), None).unwrap();
         drop(sender);
         assert!(weak.upgrade().is_none());
         assert_eq!(receiver.recv().await.unwrap().len(), 1);
@@ -229,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn a_queue_that_nobody_empties_lets_nobody_wait() {
         let (sender, receiver) = queue(BOUND);
-        sender.try_send(bytes(10)).unwrap();
+        sender.try_send(bytes(10), None).unwrap();
         let mut second = pin!(sender.send(bytes(1)));
         assert!(waits(&mut second).await);
         drop(receiver);
@@ -241,16 +267,32 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_waiting_takes_no_room() {
         let (sender, mut receiver) = queue(BOUND);
-        sender.try_send(bytes(8)).unwrap();
+        sender.try_send(bytes(8), None).unwrap();
         {
             let mut second = pin!(sender.send(bytes(4)));
             assert!(waits(&mut second).await);
         }
-        sender.try_send(bytes(2)).unwrap();
+        sender.try_send(bytes(2), None).unwrap();
         assert_eq!(receiver.recv().await.unwrap().len(), 8);
         assert_eq!(receiver.recv().await.unwrap().len(), 2);
         drop(sender);
         assert!(receiver.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_follows_an_item_sees_whether_it_was_taken() {
+        let (sender, mut receiver) = queue(BOUND);
+        let marks = [Mark::default(), Mark::default(), Mark::default()];
+        for mark in &marks[..2] {
+            sender.send_marked(bytes(5), Some(mark.clone())).await.unwrap();
+        }
+        receiver.recv().await.unwrap();
+        {
+            let mut third = pin!(sender.send_marked(bytes(6), Some(marks[2].clone())));
+            assert!(waits(&mut third).await);
+        }
+        drop(receiver);
+        assert_eq!(marks.map(|mark| mark.is_taken()), [true, false, false]);
     }
 
     proptest! {

@@ -243,6 +243,9 @@ impl Exchange<'_> {
             client.cut();
         }
         self.abandon(&mut source, end).await;
+        // A server may take nothing else before its stream is closed.
+        drop(source);
+        self.answer_unheard(end).await;
     }
 
     /// Passes a stream on, piece by piece, until something ends it.
@@ -321,11 +324,12 @@ impl Exchange<'_> {
             item.bytes = after_the_start(item.bytes);
         }
         self.progress.begun = true;
+        let marked = (item.bytes, self.passed.mark());
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Some(End::Stopped),
             () = source.behind() => Some(self.broken_off(&Broken::Behind)),
-            sent = client.send(item.bytes, self.pipeline.limits.write_timeout) => {
+            sent = client.send_marked(marked, self.pipeline.limits.write_timeout) => {
                 sent.err().map(End::from)
             }
         }

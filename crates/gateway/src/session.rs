@@ -1,6 +1,7 @@
 //! Sessions of the legacy revisions: whose they are, and which calls wait for an answer in either
 //! direction. A session id is a secret that works like a password; only its digest is kept.
 
+mod questions;
 mod room;
 
 use self::room::dispensable;
@@ -243,28 +244,6 @@ impl Session {
         let mut state = self.lock();
         let at = state.unanswered.iter().rposition(|known| known == id);
         at.and_then(|at| state.unanswered.remove(at)).is_some()
-    }
-
-    /// Whether a call of the server with this id waits for the client's answer.
-    pub(crate) fn asks_already(&self, id: &RequestId) -> bool {
-        self.lock().to_client.contains_key(id)
-    }
-
-    /// Keeps a call of the server until the client answers; gives it back when there is no room or its
-    /// id is taken.
-    pub(crate) fn keep_to_client(&self, id: RequestId, asked: Asked) -> Option<Asked> {
-        let mut state = self.lock();
-        let full = state.to_client.len() >= self.calls_max;
-        if state.over || full || state.to_client.contains_key(&id) {
-            return Some(asked);
-        }
-        state.to_client.insert(id, asked);
-        None
-    }
-
-    /// Takes the server's call that a client's answer belongs to.
-    pub(crate) fn take_to_client(&self, id: &RequestId) -> Option<Asked> {
-        self.lock().to_client.remove(id)
     }
 
     /// Cancels a call of the client, and takes it when no exchange carries it; one that does ends now and

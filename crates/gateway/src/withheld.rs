@@ -15,8 +15,8 @@ const SINGLE_MAX: u32 = 8;
 /// withheld.
 const REFUSED_MAX: u32 = 32;
 
-/// Code in the record; nobody is told.
-const CODE: i64 = 40_020;
+/// Code in the record. Nobody is told, but a server whose question is lost.
+pub(crate) const CODE: i64 = 40_020;
 
 /// Why a message of a server does not reach its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,15 +97,20 @@ impl Withholding {
 }
 
 impl Withheld {
-    /// Puts one withheld message of `bytes` on record, or counts it.
-    pub(crate) fn message(&mut self, why: Withholding, bytes: u64, scene: &Scene<'_>) {
+    /// Puts one withheld message of `bytes` on record, and says under which id; or counts it.
+    pub(crate) fn message(
+        &mut self,
+        why: Withholding,
+        bytes: u64,
+        scene: &Scene<'_>,
+    ) -> Option<CallId> {
         if SINGLE_MAX <= self.single {
             self.more += 1;
             self.more_bytes = self.more_bytes.saturating_add(bytes);
-            return;
+            return None;
         }
         self.single += 1;
-        scene.record(why.reason(), bytes, None);
+        Some(scene.record(why.reason(), bytes, None))
     }
 
     /// Counts a request of the server that was refused.
@@ -140,8 +145,13 @@ impl Strays {
     }
 
     pub(crate) fn withhold(&self, why: Withholding, bytes: usize) {
+        self.message(why, bytes);
+    }
+
+    /// As [`Withheld::message`].
+    pub(crate) fn message(&self, why: Withholding, bytes: usize) -> Option<CallId> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.lock().message(why, bytes, &self.scene());
+        self.lock().message(why, bytes, &self.scene())
     }
 
     /// As [`Withheld::note_refused`].
@@ -201,7 +211,7 @@ impl<'a> Scene<'a> {
 
     /// Nothing depends on this record: it is durable with the next group commit, and when it cannot be
     /// written the operator is told.
-    fn record(&self, reason: &'static str, bytes: u64, count: Option<u64>) {
+    fn record(&self, reason: &'static str, bytes: u64, count: Option<u64>) -> CallId {
         let call = self.recorder.call_id();
         tracing::warn!(%call, server = self.server, reason, "withheld from the client");
         let mut event = self.event(call, reason, bytes);
@@ -211,6 +221,7 @@ impl<'a> Scene<'a> {
         if let Err(error) = self.recorder.submit(&event) {
             tracing::error!(%call, reason, %error, "what was withheld could not be put on record");
         }
+        call
     }
 
     fn event(&self, call: CallId, reason: &str, bytes: u64) -> Event {

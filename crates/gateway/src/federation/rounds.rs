@@ -266,7 +266,7 @@ impl Rounds {
         let bytes = crate::pipeline::length(message);
         let origin: &Origin = &self.whole.origin;
         let asked = self.backend.pipeline.question(&read, bytes, origin, core).await;
-        asked.map_err(|_refusal_for_the_server| ())
+        asked.map(drop).map_err(|_refusal_for_the_server| ())
     }
 
     /// The client's answer on record, before the server sees it.

@@ -5,13 +5,15 @@
 //! progress token at the same time: the later one is given a number of its own on the way in, and
 //! its own back on the way out.
 
+mod lost;
+
 use super::http::SendError;
 use super::lines::Lines;
 use super::peer::Peer;
 use super::process::{Line, Process, SpawnError, read_line};
 use super::splice;
 use super::sse::{Spoken, SseUpstream};
-use super::waiting::{Backlog, LineReceiver, LineSender, NotPut, Waiting};
+use super::waiting::{Backlog, LINES_MAX, LineReceiver, LineSender, NotPut, Waiting};
 use crate::array;
 use crate::asked::Asked;
 use crate::call::Call;
@@ -25,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::BufReader;
 use tokio::process::ChildStdout;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Where the numbers begin that stand in for ids in use twice: far from what clients count up to, and
@@ -42,6 +44,8 @@ pub(crate) struct Conversation {
     routes: Mutex<Routes>,
     /// What it says that concerns nobody.
     strays: Strays,
+    /// Answers to what it asked in vain, on their way to it.
+    answers: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -105,7 +109,8 @@ impl Conversation {
 
     fn with(peer: Peer, line_bytes_max: usize, strays: Strays) -> Arc<Self> {
         let routes = Mutex::new(Routes::new(line_bytes_max, Instant::now()));
-        Arc::new(Self { peer, routes, strays })
+        let answers = Arc::new(Semaphore::new(LINES_MAX));
+        Arc::new(Self { peer, routes, strays, answers })
     }
 
     /// Sends a request; the lines that answer it come back.
@@ -187,7 +192,7 @@ impl Conversation {
         self.peer.end().await;
     }
 
-    fn deliver(&self, message: &Bytes) {
+    fn deliver(self: &Arc<Self>, message: &Bytes) {
         let mut routes = self.routes();
         let delivered = routes.deliver(message);
         let mut dropped = routes.backlog.take_dropped();
@@ -196,8 +201,9 @@ impl Conversation {
         if let Err(why) = delivered {
             self.strays.withhold(why, message.len());
         }
-        for bytes in dropped {
-            self.strays.withhold(Withholding::Unheard, bytes);
+        let answers: Vec<_> = dropped.iter().filter_map(|line| self.lose(line)).collect();
+        if !answers.is_empty() {
+            self.answer(answers);
         }
     }
 

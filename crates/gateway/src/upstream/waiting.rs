@@ -26,8 +26,8 @@ pub(super) struct Waiting {
     bytes_max: usize,
     /// Those that may hold something, whether more can come into them or not.
     queues: Vec<Weak<Queue>>,
-    /// Sizes of the lines that were lost with what waited.
-    dropped: Vec<usize>,
+    /// Lines that were lost with what waited.
+    dropped: Vec<Bytes>,
     /// The last that had half of what it may hold.
     crowded: Weak<Queue>,
 }
@@ -65,8 +65,8 @@ pub(crate) struct Behind;
 pub(super) struct Backlog {
     lines: VecDeque<Bytes>,
     bytes: usize,
-    /// Sizes of those that made room.
-    dropped: Vec<usize>,
+    /// Those that made room.
+    dropped: Vec<Bytes>,
 }
 
 #[derive(Debug, Default)]
@@ -162,8 +162,8 @@ impl Waiting {
         self.crowded.upgrade().is_some_and(|queue| queue.lock().is_crowded())
     }
 
-    /// Sizes of the lines that were lost with what waited, since this was last asked.
-    pub(super) fn take_dropped(&mut self) -> Vec<usize> {
+    /// The lines that were lost with what waited, since this was last asked.
+    pub(super) fn take_dropped(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.dropped)
     }
 }
@@ -230,9 +230,9 @@ impl LineReceiver {
 
 impl Queue {
     /// What waits is dropped; whoever takes it learns why.
-    fn cut_off(&self, dropped: &mut Vec<usize>) -> NotPut {
+    fn cut_off(&self, dropped: &mut Vec<Bytes>) -> NotPut {
         let mut lines = self.lock();
-        dropped.extend(lines.lines.iter().map(|held| held.line.len()));
+        dropped.extend(lines.lines.drain(..).map(|held| held.line));
         lines.clear();
         lines.is_behind = true;
         self.cut_off.notify_waiters();
@@ -266,7 +266,7 @@ impl Backlog {
             || (!self.lines.is_empty() && LINES_BYTES_MAX < self.bytes.saturating_add(line.len()))
         {
             let Some(oldest) = self.pop() else { break };
-            self.dropped.push(oldest.len());
+            self.dropped.push(oldest);
         }
         self.bytes = self.bytes.saturating_add(line.len());
         self.lines.push_back(line);
@@ -279,8 +279,8 @@ impl Backlog {
         Some(line)
     }
 
-    /// Sizes of the lines that made room for others since this was last asked.
-    pub(super) fn take_dropped(&mut self) -> Vec<usize> {
+    /// The lines that made room for others since this was last asked.
+    pub(super) fn take_dropped(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.dropped)
     }
 
@@ -309,8 +309,12 @@ mod tests {
         waiting.bytes_max - waiting.room.available_permits()
     }
 
+    fn sizes(lines: &[Bytes]) -> Vec<usize> {
+        lines.iter().map(Bytes::len).collect()
+    }
+
     fn lengths(receiver: &mut LineReceiver) -> Result<Vec<usize>, Behind> {
-        receiver.taken_now().map(|(lines, _)| lines.iter().map(Bytes::len).collect())
+        receiver.taken_now().map(|(lines, _)| sizes(&lines))
     }
 
     #[test]
@@ -321,7 +325,7 @@ mod tests {
         waiting.put(&other, line(7)).unwrap();
         assert_eq!(waiting.put(&slow, line(1)), Err(NotPut::Behind));
         assert_eq!(held(&waiting), 7, "at once");
-        assert_eq!(waiting.take_dropped(), [LINES_BYTES_MAX]);
+        assert_eq!(sizes(&waiting.take_dropped()), [LINES_BYTES_MAX]);
         assert_eq!(waiting.put(&slow, line(1)), Err(NotPut::Behind), "for good");
         assert_eq!(lengths(&mut behind), Err(Behind));
         assert_eq!(lengths(&mut prompt), Ok(vec![7]));
@@ -405,11 +409,12 @@ mod tests {
         for length in [3, LINES_BYTES_MAX - 3, 4, LINE_BYTES_MAX, 5] {
             backlog.push(line(length));
         }
-        assert_eq!(backlog.take_dropped(), [3, LINES_BYTES_MAX - 3, 4, LINE_BYTES_MAX]);
+        let dropped = sizes(&backlog.take_dropped());
+        assert_eq!(dropped, [3, LINES_BYTES_MAX - 3, 4, LINE_BYTES_MAX]);
         assert_eq!(backlog.pop().map(|line| line.len()), Some(5));
         for _ in 0..=LINES_MAX {
             backlog.push(line(0));
         }
-        assert_eq!((backlog.lines.len(), backlog.take_dropped()), (LINES_MAX, vec![0]));
+        assert_eq!((backlog.lines.len(), sizes(&backlog.take_dropped())), (LINES_MAX, vec![0]));
     }
 }

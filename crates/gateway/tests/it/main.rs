@@ -46,6 +46,7 @@ mod streams;
 mod tasks;
 mod tls;
 mod trail;
+mod unheard;
 mod upstream;
 mod upstream_tls;
 mod wrap;

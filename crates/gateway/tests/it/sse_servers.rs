@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 /// The answer to `initialize` that agrees on the revision of this transport.
 pub(crate) const ANSWER: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"old","version":"1"}}}"#;
 
-async fn rig() -> (Upstream, Waiting, Rig) {
+pub(crate) async fn rig() -> (Upstream, Waiting, Rig) {
     let (upstream, waiting) = Upstream::held().await;
     let url = format!("http://{}/events?k=v", upstream.address).parse().unwrap();
     let rig = Plan::in_front_of(Server::Sse { url, tls: ServerTls::default() }).start().await;
@@ -42,7 +42,7 @@ async fn connected(waiting: &mut Waiting, endpoint: &str) -> Stream {
 }
 
 /// A message for the server comes, and is taken.
-async fn taken(waiting: &mut Waiting) -> String {
+pub(crate) async fn taken(waiting: &mut Waiting) -> String {
     let held = waiting.next().await;
     assert_eq!((&held.seen.method, held.seen.path.as_str()), (&Method::POST, "/in?s=9"));
     assert_eq!(held.seen.headers["content-type"], "application/json");
@@ -53,7 +53,7 @@ async fn taken(waiting: &mut Waiting) -> String {
 }
 
 /// Opens a session as alice.
-async fn opened(rig: &Rig, waiting: &mut Waiting) -> (Stream, String) {
+pub(crate) async fn opened(rig: &Rig, waiting: &mut Waiting) -> (Stream, String) {
     let opening = sent(rig, initialize());
     let stream = connected(waiting, "/in?s=9").await;
     assert_eq!(taken(waiting).await, INITIALIZE);
@@ -192,7 +192,7 @@ fn with_progress(session: &str, id: &str) -> Ask {
 }
 
 /// Progress of a mebibyte.
-fn progress(token: &str, n: usize) -> String {
+pub(crate) fn progress(token: &str, n: usize) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{n},"message":"{}"}}}}"#,
         "x".repeat(1 << 20)
