@@ -10,7 +10,8 @@ use crate::client::ClientEnd;
 use crate::exchange::{End, Exchange, Progress};
 use crate::failure::Failure;
 use crate::headers;
-use crate::pipeline::{Pipeline, Received, length};
+use crate::lapse::Lapse;
+use crate::pipeline::{Caller, Pipeline, Received, length};
 use crate::refusal::{Detail, error_message, json_response};
 use crate::relay::event_stream_head;
 use crate::session::{Owner, Session};
@@ -49,6 +50,8 @@ impl Backend {
         {
             self.pipeline.ended(&cancelled, &Ending::new(Status::Cancelled)).await;
         }
+        let lasts = call.is_listening() && client.is_connected();
+        let lapse = lasts.then(|| self.lapse(&received.caller)).flatten();
         let stop = if call.is_listening() { &self.stops.soft } else { &self.stops.hard };
         let stop = match (&call.id, &session) {
             (Some(id), Some(session)) => {
@@ -70,6 +73,7 @@ impl Backend {
             program: None,
             opened: None,
             stop,
+            lapse,
             progress: Progress::default(),
             withheld: Withheld::default(),
             reported: None,
@@ -90,6 +94,12 @@ impl Backend {
             }
             Upstream::Stdio(_) | Upstream::Sse(_) => exchange.close(client).await,
         }
+    }
+
+    /// Until when a stream may last that this caller opens now.
+    fn lapse(&self, caller: &Caller) -> Option<Lapse> {
+        let Caller::Known(actor) = caller else { return None };
+        Some(self.streams.lapse(actor, self.pipeline.recorder.clock().now()))
     }
 
     /// Carries the client's answer to a call of the server; its record is already durable.

@@ -17,6 +17,8 @@ pub(crate) struct ClientEnd {
     head: oneshot::Sender<Response<ReplyBody>>,
     /// Whether its connection was closed because nobody reads from it.
     stalled: Arc<AtomicBool>,
+    /// Whether there is a connection: others in process ask too, on behalf of clients.
+    connected: bool,
 }
 
 /// A streamed answer under way.
@@ -40,12 +42,17 @@ pub(crate) enum Lost {
 
 impl ClientEnd {
     pub(crate) fn new(head: oneshot::Sender<Response<ReplyBody>>) -> Self {
-        Self { head, stalled: Arc::default() }
+        Self { head, stalled: Arc::default(), connected: false }
     }
 
     /// On a connection that tells whether it was closed because nobody reads from it.
     pub(crate) fn on(self, stalled: Arc<AtomicBool>) -> Self {
-        Self { stalled, ..self }
+        Self { stalled, connected: true, ..self }
+    }
+
+    /// Whether the client itself is at the other end. Whoever asks on its behalf knows by itself for how long.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Answers in one piece. A client that is gone is no error here: what was done is on record.

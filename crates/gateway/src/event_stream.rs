@@ -9,6 +9,7 @@ use crate::client::{ClientEnd, ClientStream};
 use crate::delegate::{Delegate, Kind};
 use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
+use crate::lapse::{Identities, Lapse, expiry};
 use crate::pipeline::{Caller, Pipeline, Received, known};
 use crate::queue::Receiver;
 use crate::refusal::{Cause, Refusal};
@@ -27,7 +28,11 @@ use tokio_util::sync::CancellationToken;
 /// The open streams of one endpoint, by digest of their session id. Each has a connection, so that the
 /// bound on those is a bound on these.
 #[derive(Debug, Default)]
-pub(crate) struct Streams(Mutex<HashMap<String, Arc<Open>>>);
+pub(crate) struct Streams {
+    open: Mutex<HashMap<String, Arc<Open>>>,
+    /// For streams of other transports, which end likewise.
+    identities: Identities,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -55,10 +60,16 @@ impl Streams {
         for open in self.lock().values() {
             open.ended.cancel();
         }
+        self.identities.change();
+    }
+
+    /// Until when a stream may last that is opened for this caller now.
+    pub(crate) fn lapse(&self, actor: &Actor, now: Time) -> Lapse {
+        self.identities.lapse(actor, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Open>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,13 +191,6 @@ impl Endpoint {
         self.refuse(&refusal, &received.origin).await;
         refusal.response()
     }
-}
-
-/// How long what an actor showed still counts; `None` for ever.
-pub(crate) fn expiry(actor: &Actor, now: Time) -> Option<Duration> {
-    let soonest = actor.chain.iter().filter_map(|hop| hop.evidence.exp).min()?;
-    let left = soonest.unix_us().saturating_sub(now.unix_us());
-    Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
 }
 
 /// Writes what the client is to hear until it goes away, takes nothing for longer than `patience`, or the

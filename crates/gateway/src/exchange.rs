@@ -4,6 +4,7 @@
 use crate::array;
 use crate::asked::{Asked, Ending};
 use crate::call::Call;
+use crate::lapse::Lapse;
 use crate::pipeline::{Pipeline, length};
 use crate::relay::unreadable;
 use crate::reported::{Reported, Told};
@@ -96,6 +97,8 @@ pub(crate) struct Exchange<'g> {
     /// Headers for messages that the gateway itself sends to the server in this session.
     pub(crate) headers: HeaderMap,
     pub(crate) stop: CancellationToken,
+    /// When a stream that is meant to stay open ends all the same.
+    pub(crate) lapse: Option<Lapse>,
     pub(crate) progress: Progress,
     pub(crate) withheld: Withheld,
     /// States of tasks that the server told by itself.

@@ -28,6 +28,7 @@ mod gateway;
 mod handles;
 mod headers;
 mod inbound;
+mod lapse;
 mod listed;
 mod listener;
 mod noise;

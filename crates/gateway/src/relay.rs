@@ -8,6 +8,7 @@ use crate::client::{ClientEnd, ClientStream, Lost};
 use crate::exchange::{End, Exchange, Pass, RECEIPT};
 use crate::failure::{Failure, unrecorded};
 use crate::headers;
+use crate::lapse::Lapse;
 use crate::listed::Shown;
 use crate::pipeline::length;
 use crate::refusal::{Detail, error_message};
@@ -251,10 +252,12 @@ impl Exchange<'_> {
     /// Passes a stream on, piece by piece, until something ends it.
     async fn pass_stream(&mut self, source: &mut Source, client: &ClientStream) -> End {
         let idle = self.pipeline.limits.stream_idle_timeout.filter(|_| !self.call.is_listening());
+        let lapse = self.lapse.take();
         loop {
             let next = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
+                () = lapsed(lapse.as_ref()) => break End::Stopped,
                 lost = client.gone() => break lost.into(),
                 () = elapsed(idle) => break End::TimedOut,
                 next = source.next() => next,
@@ -271,7 +274,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// The answer that ends a subscription in order: the gateway stops, or the server is taken out.
+    /// The answer that ends a subscription in order: the gateway stops, the server is taken out, or what its
+    /// client showed does not count any more.
     fn last_of_subscription(&self) -> Option<Bytes> {
         let id = self.call.id.as_ref().filter(|_| self.asked.is_some() && !self.is_cancelled())?;
         if !matches!(self.call.method, Method::SubscriptionsListen) {
@@ -442,6 +446,14 @@ impl From<Lost> for End {
 
 /// Names the subscription that a message belongs to (2026-07-28, subscriptions).
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Returns when who listens has to show again who it is.
+async fn lapsed(lapse: Option<&Lapse>) {
+    match lapse {
+        Some(lapse) => lapse.lapsed().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Returns after this time; never when there is none.
 pub(crate) async fn elapsed(time: Option<Duration>) {

@@ -243,3 +243,50 @@ async fn a_session_may_open_on_a_stream() {
     assert!(trail.call("initialize").end.unwrap().session.is_some());
     assert_eq!(trail.call("initialize").status(), Status::Ok);
 }
+
+/// A stream lasts no longer than what its client showed of itself; the client comes again.
+#[tokio::test]
+async fn a_stream_that_stays_open_ends_with_what_it_rests_on() {
+    let (upstream, mut waiting) = Upstream::with_sessions().await;
+    let rig = Plan::http(&upstream).start().await;
+    let session = rig.session().await;
+    let now = rig.recorder.clock().now();
+    // It has expired, and is taken for as long as clocks may differ.
+    let issued = event::Time::from_unix_us(now.unix_us() - 600_000_000);
+    let brief = rig.issuer.token("alice", crate::rig::AUDIENCE, issued, 600).unwrap();
+    let listen = || {
+        let wanted = r#""notifications":{"toolsListChanged":true}"#;
+        modern("1", "subscriptions/listen", None, wanted)
+    };
+    let get = || Ask::new(Method::GET).session(&session);
+    let last = r#"{"jsonrpc":"2.0","id":1,"result":{"_meta":{"io.modelcontextprotocol/subscriptionId":1},"resultType":"complete"}}"#;
+    for (ask, last) in [(get(), String::new()), (listen(), event(last))] {
+        let sent = tokio::spawn(ask.token(&brief).send(rig.address));
+        let stream = waiting.next().await.stream();
+        let mut reply = sent.await.unwrap();
+        assert_eq!((reply.status, reply.rest().await), (200, End::Orderly));
+        assert_eq!(reply.text(), last);
+        stream.abandoned().await;
+    }
+    // With one that counts still; and when nothing that was shown before does.
+    let mut open = Vec::new();
+    for ask in [get(), listen()] {
+        open.push(streamed(&rig, &mut waiting, ask).await);
+    }
+    for (stream, reply) in &mut open {
+        stream.send(": here\n\n").await;
+        assert_eq!(reply.event().await, ": here\n\n");
+    }
+    let mut next = rig.changeable.clone();
+    next.identity = rig.another_verifier();
+    rig.gateway.reload(&next).unwrap();
+    for (stream, mut reply) in open {
+        assert_eq!(reply.rest().await, End::Orderly);
+        stream.abandoned().await;
+    }
+    let trail = rig.stop().await;
+    for method in ["http/get", "subscriptions/listen"] {
+        let statuses: Vec<_> = trail.calls(method).iter().map(|call| call.status()).collect();
+        assert_eq!(statuses, [Status::Ok; 2]);
+    }
+}
