@@ -44,7 +44,7 @@ pub(crate) fn is_prefix(text: &str) -> bool {
 }
 
 /// Bytes of a prefix: clients bound the length of names, and the server's own needs room.
-const PREFIX_BYTES_MAX: usize = 32;
+pub(super) const PREFIX_BYTES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Puts prefixes before names in what servers send, and takes them off what clients send. Nothing but
 //! the named values changes, byte for byte. Refuses to know which server is meant.
 
-use super::names::Form;
+use super::names::{Form, PREFIX_BYTES_MAX};
 use bytes::Bytes;
 use mcp::edit::{Edit, Step, quoted};
 use mcp::{Frame, Message, Method};
@@ -111,6 +111,13 @@ pub(crate) fn own_id(seen: &str) -> Option<(&str, &str)> {
     (literal.is_string() || literal.is_number()).then_some((prefix, own))
 }
 
+/// The bounds of what a client says of requests of members: their ids are longer as it knows them, by a
+/// prefix, and by the escapes with which the member wrote them.
+pub(crate) fn for_answers(limits: &mcp::Limits) -> mcp::Limits {
+    let id_bytes_max = PREFIX_BYTES_MAX + ":\"\"".len() + "\\u0000".len() * limits.id_bytes_max;
+    mcp::Limits { id_bytes_max, ..*limits }
+}
+
 fn prefixed(message: &[u8], places: &[(Form, Path)], prefix: &str) -> Option<Bytes> {
     let mut edit = Edit::new(message).ok()?;
     for (form, path) in places {
@@ -153,10 +160,12 @@ const UI_RESOURCE: Step<'static> = Step::Key("resourceUri");
 
 #[cfg(test)]
 mod tests {
-    use super::{answer_to_member, item, own_id, to_client, to_member};
+    use super::{answer_to_member, for_answers, item, own_id, to_client, to_member};
     use crate::federation::names::Form;
     use bytes::Bytes;
-    use mcp::edit::Step;
+    use mcp::edit::{Step, quoted};
+    use mcp::{Frame, Message};
+    use proptest::prelude::*;
 
     fn seen(message: &'static str) -> String {
         let out = to_client(&Bytes::from_static(message.as_bytes()), "crm");
@@ -242,5 +251,89 @@ mod tests {
         let raw = r#"{"uri":"skill://b/SKILL.md","resources":"dynamic"}"#;
         let wanted = r#"{"uri":"crm+skill://b/SKILL.md","resources":"dynamic"}"#;
         assert_eq!(item(raw, Form::Uri, "uri", "crm").unwrap(), wanted);
+    }
+
+    /// An id as a server may write it: any integer, any text, with or without escapes.
+    fn literal() -> impl Strategy<Value = String> {
+        let texts = prop_oneof![
+            any::<String>(),
+            r#"(crm|erp|crm-1):("?[a-z0-9]{0,3}"?|-?[0-9]{1,30})"#,
+            r#"["\\:+_,{}\[\]\u{2028}\u{85}\u{1f600}\u{0}]{0,8}"#,
+        ];
+        let spelled = (texts, any::<bool>()).prop_map(|(text, escaped)| {
+            if escaped { ascii(&text) } else { serde_json::to_string(&text).unwrap() }
+        });
+        prop_oneof![any::<i64>().prop_map(|id| id.to_string()), "-?[1-9][0-9]{18,254}", spelled]
+    }
+
+    /// The text in JSON with nothing but escapes.
+    fn ascii(text: &str) -> String {
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        format!("\"{units}\"")
+    }
+
+    fn text_at<'v>(message: &'v serde_json::Value, pointer: &str) -> &'v str {
+        message.pointer(pointer).unwrap().as_str().unwrap()
+    }
+
+    fn told(message: &str, prefix: &str) -> serde_json::Value {
+        // Nothing that would pass without being understood.
+        mcp::parse(message.as_bytes(), &mcp::Limits::for_replies()).unwrap();
+        serde_json::from_slice(&to_client(&Bytes::copy_from_slice(message.as_bytes()), prefix))
+            .unwrap()
+    }
+
+    proptest! {
+        /// What a server is known by comes back to that server as it wrote it, however the client spells it.
+        #[test]
+        fn ids_of_servers_come_back_as_they_were(
+            id in literal(),
+            token in literal(),
+            prefix in prop_oneof!["[a-z][a-z0-9-]{0,31}", Just("crm".to_owned())],
+        ) {
+            let seen = told(&format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list","params":{{"_meta":{{"progressToken":{token}}}}}}}"#
+            ), &prefix);
+            let cancelled = told(&format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+            ), &prefix);
+            prop_assert_eq!(&cancelled["params"]["requestId"], &seen["id"]);
+            let (seen_id, seen_token) =
+                (text_at(&seen, "/id"), text_at(&seen, "/params/_meta/progressToken"));
+            for spelled in [quoted(seen_id), ascii(seen_id)] {
+                let answer = format!(r#"{{"jsonrpc":"2.0","id":{spelled},"result":{{"n":1.0}}}}"#);
+                let read = mcp::parse(answer.as_bytes(), &for_answers(&mcp::Limits::default())).unwrap();
+                let Frame::Single(Message::Response(read)) = read else { panic!("{answer}") };
+                let read = read.id.unwrap();
+                let (of, own) = own_id(read.as_text().unwrap()).unwrap();
+                prop_assert_eq!((of, own), (prefix.as_str(), id.as_str()));
+                let answer = answer_to_member(&Bytes::from(answer.clone()), own).unwrap();
+                prop_assert_eq!(answer, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"n":1.0}}}}"#));
+            }
+            for spelled in [quoted(seen_token), ascii(seen_token)] {
+                let progress = format!(
+                    r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{spelled},"progress":1}}}}"#
+                );
+                let read = mcp::parse(progress.as_bytes(), &for_answers(&mcp::Limits::default())).unwrap();
+                let Frame::Single(Message::Notification(read)) = read else { panic!("{progress}") };
+                let read = read.params.progress_token.unwrap();
+                prop_assert_eq!(
+                    own_id(read.as_text().unwrap()),
+                    Some((prefix.as_str(), token.as_str()))
+                );
+            }
+        }
+
+        /// Two servers, or two ids, are never taken for one another.
+        #[test]
+        fn ids_of_servers_stay_apart(one in literal(), other in literal()) {
+            let seen = |id: &str, prefix| {
+                let asked = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+                text_at(&told(&asked, prefix), "/id").to_owned()
+            };
+            prop_assert_ne!(seen(&one, "crm"), seen(&one, "erp"));
+            prop_assert_ne!(seen(&one, "crm"), seen(&other, "erp"));
+            prop_assert_eq!(seen(&one, "crm") == seen(&other, "crm"), one == other);
+        }
     }
 }

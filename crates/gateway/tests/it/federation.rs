@@ -383,6 +383,21 @@ async fn answers_stream_through_and_questions_find_their_way_back() {
     assert_eq!(held.seen.body, r#"{"jsonrpc":"2.0","id":3,"result":{"roots":[]}}"#);
     held.answer(empty(202));
     assert_eq!(answered.await.unwrap().status, 202);
+    // So does one with the longest id that there can be, which is longer as the client knows it.
+    let long = format!(r#""{}""#, "\\u0041".repeat(256));
+    stream.message(&question.replace('3', &long)).await;
+    let seen = reply.event().await;
+    let seen: Value =
+        serde_json::from_str(seen.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"roots":[]}}}}"#, seen["id"]);
+    let answered = tokio::spawn(legacy(&session, answer).token(&token).send(address));
+    let held = waiting.next().await;
+    assert_eq!(
+        held.seen.body,
+        format!(r#"{{"jsonrpc":"2.0","id":{long},"result":{{"roots":[]}}}}"#)
+    );
+    held.answer(empty(202));
+    assert_eq!(answered.await.unwrap().status, 202);
     // What is cancelled is told to the server that has it, and to no other.
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
     let cancelled = tokio::spawn(legacy(&session, cancel).token(&token).send(address));
