@@ -3,6 +3,7 @@
 
 use crate::messages::{modern_call, result};
 use crate::rig::{Plan, Rig, SOON};
+use crate::stalls::flood;
 use crate::upstream::{Upstream, json};
 use crate::within;
 use gateway::config::Limits;
@@ -244,6 +245,32 @@ async fn a_flood_of_resets_ends_the_connection() {
     assert!(upstream.seen().is_empty());
     let trail = rig.stop().await;
     assert!(trail.refusals().len() <= 100, "{}", trail.refusals().len());
+}
+
+/// The connection is alive, and takes nothing of the answer.
+#[tokio::test]
+async fn who_opens_no_window_is_taken_to_be_gone() {
+    let (upstream, mut waiting) = Upstream::held().await;
+    let plan = Plan::http(&upstream).limits(|limits| limits.write_timeout = SOON);
+    let rig = plan.start().await;
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0 (RFC 9113 section 6.5.2).
+    let frames = [
+        Frame::new(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0]),
+        Frame::new(HEADERS, END_HEADERS, 1, block(&rig, &[])),
+        Frame::new(DATA, END_STREAM, 1, body()),
+    ];
+    let flooding = async {
+        flood(waiting.next().await.stream()).await;
+        rig.until(|trail| trail.is_settled()).await
+    };
+    let trail = tokio::select! {
+        trail = flooding => trail,
+        seen = exchange(&rig, &frames, never) => panic!("the connection ended: {seen:?}"),
+    };
+    let call = trail.call("tools/call");
+    assert_eq!(call.status(), event::Status::ClientGone);
+    assert_eq!(call.end.unwrap().details["client"], "stalled");
+    rig.stop().await;
 }
 
 #[tokio::test]

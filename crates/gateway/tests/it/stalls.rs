@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 /// More than the system and the gateway hold for one client.
-async fn flood(stream: Stream) {
+pub(crate) async fn flood(stream: Stream) {
     let notice = format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{}"}}}}"#,
         "x".repeat(1 << 20)
