@@ -15,7 +15,9 @@ mod key_ring;
 pub mod local;
 mod presented;
 mod rejection;
+mod revocation;
 mod source;
+pub mod statement;
 mod strict_json;
 mod verifier;
 
@@ -25,5 +27,6 @@ pub use claims::LEEWAY_S;
 pub use config::{Algorithm, ApiKeyConfig, CallerKind, Config, Problem, ProviderConfig};
 pub use presented::{Certificates, Presented};
 pub use rejection::{Details, Reason, Rejection, TEXT_BYTES_MAX};
+pub use revocation::{Full, Revocations, Subject};
 pub use source::{JWKS_BYTES_MAX, KeyError, KeySource, Loading};
 pub use verifier::{ConfigError, Verifier};

@@ -33,6 +33,8 @@ pub enum Reason {
     MissingClaim,
     /// `nbf` or `iat` lies in the future.
     NotYetValid,
+    /// Whoever vouches for the caller took it back, though the credential has not expired.
+    Revoked,
     /// The token is bound to a key (`cnf`) and possession of it was not shown.
     ProofMissing,
     /// Longer than [`crate::TOKEN_BYTES_MAX`].
@@ -53,7 +55,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::CriticalHeader,
         Self::DuplicateKey,
         Self::Expired,
@@ -68,6 +70,7 @@ impl Reason {
         Self::MissingClaim,
         Self::NotYetValid,
         Self::ProofMissing,
+        Self::Revoked,
         Self::TokenTooLarge,
         Self::UnknownApiKey,
         Self::UnknownIssuer,
@@ -95,6 +98,7 @@ impl Reason {
             Self::MissingClaim => "missing-claim",
             Self::NotYetValid => "not-yet-valid",
             Self::ProofMissing => "proof-missing",
+            Self::Revoked => "revoked",
             Self::TokenTooLarge => "token-too-large",
             Self::UnknownApiKey => "unknown-api-key",
             Self::UnknownIssuer => "unknown-issuer",
@@ -132,6 +136,7 @@ impl Reason {
             Self::ProofMissing => {
                 "token is bound to a key; plain bearer use of it is not accepted here"
             }
+            Self::Revoked => "credential was revoked; sign in again",
             Self::TokenTooLarge => "token is too large",
             Self::UnknownApiKey => "key is not known",
             Self::UnknownIssuer => "token issuer is not trusted here",

@@ -18,6 +18,7 @@ use crate::jwt::{Header, Token};
 use crate::key_ring::{Found, KeyRing, NoKey, Pace};
 use crate::presented::Presented;
 use crate::rejection::{Details, Reason, Rejection, printable};
+use crate::revocation::Revocations;
 use crate::source::{FileSource, KeyError, KeySource};
 
 /// Establishes who calls. One for the whole process; it is shared between calls.
@@ -28,6 +29,7 @@ pub struct Verifier {
     /// From `iss` to the index of its provider: the only way from a token to keys.
     issuers: HashMap<String, usize>,
     providers: Vec<Provider>,
+    revocations: Arc<Revocations>,
 }
 
 impl Verifier {
@@ -68,7 +70,20 @@ impl Verifier {
             cache: TokenCache::new(config.token_cache_entries_max, config.token_cache_ttl_s),
             issuers: issuers.map(|(index, own)| (own.issuer.clone(), index)).collect(),
             providers,
+            revocations: Arc::default(),
         })
+    }
+
+    /// The same, but these revocations count.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations, ..self }
+    }
+
+    /// The revocations that count.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// Who sent a request that shows this.
@@ -79,6 +94,20 @@ impl Verifier {
     /// # Errors
     /// With the reason when the caller is not accepted. A bad credential is never treated as none.
     pub async fn verify(&self, presented: &Presented<'_>, now: Time) -> Result<Actor, Rejection> {
+        let actor = self.identify(presented, now).await?;
+        let Some(hop) = self.revocations.revoked(&actor) else { return Ok(actor) };
+        let details = Details {
+            provider: Some(actor.provider.clone()),
+            attribute: Some("sub"),
+            actual: Some(printable(&hop.id)),
+            iss: hop.evidence.iss.clone(),
+            token_sha256: actor.chain.iter().find_map(|hop| hop.evidence.token_sha256.clone()),
+            ..Details::default()
+        };
+        Err(Rejection { reason: Reason::Revoked, details: Box::new(details) })
+    }
+
+    async fn identify(&self, presented: &Presented<'_>, now: Time) -> Result<Actor, Rejection> {
         let Some(credential) = bearer::credential(presented.authorization)? else {
             return match self.allow_anonymous {
                 true => Ok(Actor::anonymous()),
@@ -209,7 +238,7 @@ fn listed(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn source(provider: &ProviderConfig) -> Result<Box<dyn KeySource>, ConfigError> {
+pub(crate) fn source(provider: &ProviderConfig) -> Result<Box<dyn KeySource>, ConfigError> {
     if let Some(path) = &provider.jwks_file {
         return Ok(Box::new(FileSource::new(path)));
     }
@@ -221,9 +250,9 @@ fn source(provider: &ProviderConfig) -> Result<Box<dyn KeySource>, ConfigError> 
 }
 
 /// A trust provider, ready to verify.
-struct Provider {
-    name: String,
-    issuer: String,
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) issuer: String,
     kind: CallerKind,
     algorithms: Vec<Algorithm>,
     typ: Vec<String>,
@@ -232,7 +261,7 @@ struct Provider {
 }
 
 impl Provider {
-    fn new(config: &ProviderConfig, audience: &str, source: Box<dyn KeySource>) -> Self {
+    pub(crate) fn new(config: &ProviderConfig, audience: &str, source: Box<dyn KeySource>) -> Self {
         let own = config.audience.as_str();
         Self {
             name: config.name.clone(),
@@ -250,7 +279,7 @@ impl Provider {
         }
     }
 
-    fn algorithm(&self, header: &Header) -> Result<Algorithm, Rejection> {
+    pub(crate) fn algorithm(&self, header: &Header) -> Result<Algorithm, Rejection> {
         let algorithm = Algorithm::parse(&header.alg).filter(|own| self.algorithms.contains(own));
         algorithm.ok_or_else(|| {
             let names: Vec<_> = self.algorithms.iter().map(|own| own.as_str()).collect();
@@ -260,7 +289,7 @@ impl Provider {
         })
     }
 
-    fn check_type(&self, header: &Header) -> Result<(), Rejection> {
+    pub(crate) fn check_type(&self, header: &Header) -> Result<(), Rejection> {
         let typ = header.typ.as_deref().unwrap_or_default();
         // A `typ` that is there but empty is not an absent one.
         let empty = header.typ.as_deref() == Some("");
@@ -270,7 +299,7 @@ impl Provider {
         Err(Rejection::at(Reason::WrongType, "typ").expected(&self.typ.join(" ")).actual(typ))
     }
 
-    async fn key(
+    pub(crate) async fn key(
         &self,
         algorithm: Algorithm,
         header: &Header,
@@ -288,7 +317,7 @@ impl Provider {
 
 /// What was learned of a token on the way, for the record of its rejection.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     provider: Option<String>,
     iss: Option<String>,
     kid: Option<String>,
@@ -296,12 +325,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn header(&mut self, header: &Header) {
+    pub(crate) fn header(&mut self, header: &Header) {
         self.alg = Some(printable(&header.alg));
         self.kid = header.kid.as_deref().map(printable);
     }
 
-    fn label(self, rejection: Rejection, token_sha256: String) -> Rejection {
+    pub(crate) fn label(self, rejection: Rejection, token_sha256: String) -> Rejection {
         let Self { provider, iss, kid, alg } = self;
         let token_sha256 = Some(token_sha256);
         let details = Details { provider, iss, kid, alg, token_sha256, ..*rejection.details };
