@@ -55,7 +55,7 @@ async fn serve_connection(stream: TcpStream, pages: Arc<dyn Beside>, stop: Cance
         let pages = Arc::clone(&pages);
         async move {
             let (head, _) = request.into_parts();
-            let response = match pages.answer(&head) {
+            let response = match pages.answer(&head, Bytes::new()) {
                 Some(answer) => answer.await,
                 None => not_found(),
             };

@@ -1,7 +1,7 @@
 //! What others serve on the same address beside the MCP endpoint, such as the published files of the log.
 //!
-//! Knows nothing of what that is: a request comes without its body and gets a whole answer. No call goes this
-//! way.
+//! Knows nothing of what that is: a request, its body read where one is wanted, gets a whole answer. No call goes
+//! this way.
 
 use bytes::Bytes;
 use http::Response;
@@ -19,7 +19,12 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Response<Bytes>> + Send + '
 ///
 /// **Order.** It is asked before `/healthz` is looked at, and may be asked by many connections at once.
 pub trait Beside: Debug + Send + Sync {
-    /// The answer to a request, or nothing when its path is none of those served here. Bodies of requests
-    /// are not read.
-    fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>>;
+    /// The most bytes that the body of this request may have. Nothing when none is wanted: then it is not
+    /// read. A larger one is refused here.
+    fn body_bytes_max(&self, _request: &RequestHead) -> Option<usize> {
+        None
+    }
+
+    /// The answer to a request with this body, or nothing when its path is none of those served here.
+    fn answer<'a>(&'a self, request: &'a RequestHead, body: Bytes) -> Option<Answering<'a>>;
 }

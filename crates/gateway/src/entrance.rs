@@ -14,7 +14,7 @@ use crate::resource;
 use crate::table::Route;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use identity::Presented;
@@ -86,6 +86,22 @@ impl Gateway {
         };
         let verified = door.identity.verify(&presented, self.recorder.clock().now()).await;
         verified.map_or_else(Caller::Stranger, Caller::Known)
+    }
+
+    /// Reads the body of a request that is no message, within the places of strangers.
+    pub(crate) async fn read_beside(
+        &self,
+        body: &mut Incoming,
+        bytes_max: usize,
+    ) -> Result<Bytes, StatusCode> {
+        let held = self.strangers.try_acquire();
+        let _held = held.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let limited = Limited::new(body, bytes_max).collect();
+        match tokio::time::timeout(self.door.load().body_timeout, limited).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(_)) | Err(_) => Err(StatusCode::BAD_REQUEST),
+        }
     }
 
     fn place(&self, door: &Door, caller: &Caller) -> Result<Place<'_>, Cause> {

@@ -9,16 +9,17 @@ use crate::client::{ClientEnd, ClientStream};
 use crate::delegate::{Delegate, Kind};
 use crate::endpoint::Endpoint;
 use crate::inbound::Inbound;
-use crate::lapse::{Identities, Lapse, expiry};
+use crate::lapse::{Identities, Lapse};
 use crate::pipeline::{Caller, Pipeline, Received, known};
 use crate::queue::Receiver;
 use crate::refusal::{Cause, Refusal};
-use crate::relay::{elapsed, event_stream_head};
+use crate::relay::event_stream_head;
 use crate::session::{NoSession, Owner, handle_digest};
 use crate::source::sse_event;
 use bytes::Bytes;
 use event::{Actor, Time, Transport};
 use http::{Response, StatusCode};
+use identity::Revocations;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,6 +64,11 @@ impl Streams {
         self.identities.change();
     }
 
+    /// These revocations count from now on.
+    pub(crate) fn heed(&self, revocations: &Arc<Revocations>) {
+        self.identities.heed(revocations);
+    }
+
     /// Until when a stream may last that is opened for this caller now.
     pub(crate) fn lapse(&self, actor: &Actor, now: Time) -> Lapse {
         self.identities.lapse(actor, now)
@@ -94,7 +100,7 @@ impl Endpoint {
                 return client.answer(refusal.response());
             }
         };
-        let expires = expiry(&actor, self.recorder().clock().now());
+        let lapse = self.streams().lapse(&actor, self.recorder().clock().now());
         let (owner, caller) = (Owner::of(&actor), Caller::Known(actor));
         let (delegate, queue) = Delegate::new(self.clone(), caller, received.origin);
         let slots = Arc::new(Semaphore::new(self.limits().session_calls_max));
@@ -107,7 +113,7 @@ impl Endpoint {
             let first = format!("event: endpoint\ndata: {path}?sessionId={id}\n\n");
             let patience = self.limits().write_timeout;
             tokio::select! {
-                () = elapsed(expires) => {}
+                () = lapse.lapsed() => {}
                 () = speak(stream, first.into(), queue, (&ended, patience)) => {}
             }
         }

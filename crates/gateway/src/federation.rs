@@ -51,6 +51,7 @@ use audit::Recorder;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response};
+use identity::Revocations;
 use mcp::{Frame, Message, Method, Request, RequestId};
 use std::sync::Arc;
 use std::time::Instant;
@@ -191,6 +192,12 @@ impl Federation {
     /// What goes on in this caller's name, for as long as it counts.
     fn standing(&self, actor: &Actor) -> Standing {
         self.current.standing(actor, self.recorder.clock().now())
+    }
+
+    /// These revocations count from now on.
+    pub(crate) fn heed(&self, revocations: &Arc<Revocations>) {
+        self.current.heed(revocations);
+        self.streams.heed(revocations);
     }
 
     /// Callers are found out otherwise from now on.

@@ -100,9 +100,11 @@ impl Gateway {
         };
         let backends = maker.backends(&[], &changeable)?;
         let path = parts.listener.path.clone();
+        let table = Table::new(backends, path, &maker.observer, None);
+        table.heed(changeable.identity.revocations());
         Ok(Self {
             recorder: parts.recorder,
-            table: ArcSwap::from_pointee(Table::new(backends, path, &maker.observer, None)),
+            table: ArcSwap::from_pointee(table),
             door: ArcSwap::from_pointee(Door::new(&changeable)),
             maker,
             listener: parts.listener,

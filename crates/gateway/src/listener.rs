@@ -139,9 +139,9 @@ pub(crate) async fn answer(
     (slot, stalled): (OwnedSemaphorePermit, Arc<AtomicBool>),
 ) -> Response<ReplyBody> {
     let route = gateway.table.load().route(request.uri().path());
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     if matches!(route, Route::Nowhere)
-        && let Some(answer) = elsewhere(&gateway, &parts).await
+        && let Some(answer) = elsewhere(&gateway, &parts, &mut body).await
     {
         return answer;
     }
@@ -157,9 +157,27 @@ pub(crate) async fn answer(
 }
 
 /// What is there beside the MCP endpoints: what others serve, and a health check for load balancers.
-async fn elsewhere(gateway: &Gateway, request: &RequestHead) -> Option<Response<ReplyBody>> {
-    if let Some(answer) = gateway.beside.as_ref().and_then(|beside| beside.answer(request)) {
-        return Some(answer.await.map(ReplyBody::whole));
+async fn elsewhere(
+    gateway: &Gateway,
+    request: &RequestHead,
+    body: &mut Incoming,
+) -> Option<Response<ReplyBody>> {
+    if let Some(beside) = &gateway.beside {
+        let read = match beside.body_bytes_max(request) {
+            Some(bytes_max) => gateway.read_beside(body, bytes_max).await,
+            None => Ok(Bytes::new()),
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(status) => {
+                let mut response = Response::new(ReplyBody::whole(Bytes::new()));
+                *response.status_mut() = status;
+                return Some(response);
+            }
+        };
+        if let Some(answer) = beside.answer(request, read) {
+            return Some(answer.await.map(ReplyBody::whole));
+        }
     }
     if request.uri.path() != "/healthz" {
         return None;

@@ -232,6 +232,7 @@ impl Gateway {
         }
         let path = self.listener.path.clone();
         let table = Arc::new(Table::new(backends, path, &self.maker.observer, Some(&before)));
+        table.heed(changeable.identity.revocations());
         self.table.store(Arc::clone(&table));
         if let Some(old) = before.federation.as_ref()
             && !table.federation.as_ref().is_some_and(|new| new.holds_as(old))

@@ -5,6 +5,7 @@ use crate::endpoint::Endpoint;
 use crate::event_stream::Streams;
 use crate::federation::{Federation, Member};
 use crate::observer::Observer;
+use identity::Revocations;
 use std::sync::Arc;
 
 /// Where a path leads.
@@ -63,6 +64,12 @@ impl Table {
         let together = self.federation.iter().map(|federation| federation.streams());
         alone.chain(together).for_each(Streams::end_all);
         self.federation.iter().for_each(|federation| federation.change_identities());
+    }
+
+    /// Whatever stays open from now on ends when these say so.
+    pub(crate) fn heed(&self, revocations: &Arc<Revocations>) {
+        self.backends.iter().for_each(|backend| backend.streams.heed(revocations));
+        self.federation.iter().for_each(|federation| federation.heed(revocations));
     }
 
     /// `before` is what this table takes the place of.

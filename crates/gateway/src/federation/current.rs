@@ -4,6 +4,7 @@
 use super::Federation;
 use crate::lapse::{Identities, Lapse};
 use event::{Actor, Time};
+use identity::Revocations;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The latest of those that serve the same members and the same sessions.
@@ -34,6 +35,11 @@ impl Current {
     /// Callers are found out otherwise from now on.
     pub(super) fn change_identities(&self) {
         self.identities.change();
+    }
+
+    /// These revocations count from now on.
+    pub(super) fn heed(&self, revocations: &Arc<Revocations>) {
+        self.identities.heed(revocations);
     }
 
     /// For a caller that was verified just now.

@@ -16,14 +16,19 @@ struct Echo {
 }
 
 impl Beside for Echo {
-    fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
+    fn body_bytes_max(&self, request: &RequestHead) -> Option<usize> {
+        (request.uri.path() == "/told").then_some(8)
+    }
+
+    fn answer<'a>(&'a self, request: &'a RequestHead, body: Bytes) -> Option<Answering<'a>> {
         let (method, path) = (&request.method, request.uri.path());
         self.asked.lock().unwrap().push(format!("{method} {path}"));
         if ["/healthz", "/elsewhere"].contains(&path) {
             return None;
         }
         Some(Box::pin(async move {
-            let mut response = Response::new(Bytes::from(format!("this is {path}\n")));
+            let told = String::from_utf8_lossy(&body);
+            let mut response = Response::new(Bytes::from(format!("this is {path}\n{told}")));
             response.headers_mut().insert("x-method", method.as_str().parse().unwrap());
             response
         }))
@@ -44,5 +49,21 @@ async fn what_is_beside_the_endpoint_is_asked_first_and_never_for_the_endpoint()
     rig.send(messages::initialize()).await;
     let asked = echo.asked.lock().unwrap().clone();
     assert_eq!(asked, ["GET /log/checkpoint", "GET /healthz", "GET /elsewhere"]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_are_read_where_they_are_wanted_and_within_their_bound() {
+    let upstream = Upstream::start(|_| async { Some(json(messages::result("1"))) }).await;
+    let echo = Arc::new(Echo::default());
+    let rig = Plan { beside: Some(echo.clone()), ..Plan::http(&upstream) }.start().await;
+    let post = |path: &str, body: &'static str| {
+        let ask = Ask { path: path.to_owned(), ..Ask::post(body) };
+        ask.send(rig.address)
+    };
+    assert_eq!(post("/told", "12345678").await.bytes().await, "this is /told\n12345678");
+    assert_eq!(post("/told", "123456789").await.status, 413);
+    assert_eq!(post("/other", "12345678").await.bytes().await, "this is /other\n");
+    assert_eq!(echo.asked.lock().unwrap().len(), 2);
     rig.stop().await;
 }

@@ -34,6 +34,7 @@ mod questions;
 mod refusals;
 mod rejoins;
 mod reload;
+mod revocation;
 mod rig;
 mod sessions;
 mod shutdown;
