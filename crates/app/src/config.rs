@@ -4,10 +4,12 @@ mod file;
 mod log;
 mod operation;
 mod quota;
+mod signals;
 mod tls;
 
 pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
 pub(crate) use self::operation::OperationConfig;
+pub(crate) use self::signals::{SignalsConfig, TransmitterConfig};
 pub(crate) use self::tls::{PairFiles, ServerTlsFiles, TlsFiles};
 
 use self::file::File;
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) identity: identity::Config,
     pub(crate) limits: Limits,
     pub(crate) operation: OperationConfig,
+    /// What others may tell; nothing when nobody is believed.
+    pub(crate) signals: Option<SignalsConfig>,
     /// The file as it is written; empty when there was none.
     pub(crate) written: toml::Table,
     pub(crate) inventory: InventoryConfig,
@@ -136,6 +140,7 @@ impl Checker<'_> {
         }
         let log = self.log(file.log);
         let inventory = self.inventory(file.inventory, &log.directory);
+        let signals = self.signals(file.signals, &log);
         let reload = file.policy.reload_interval_ms.unwrap_or(1_000);
         Config {
             sha256: None,
@@ -154,6 +159,7 @@ impl Checker<'_> {
             limits: self.limits(&file.limits),
             inventory,
             operation,
+            signals,
             written: toml::Table::new(),
         }
     }

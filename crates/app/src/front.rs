@@ -3,6 +3,7 @@
 
 use crate::certificates::InUse;
 use crate::log_pages::LogPages;
+use crate::signals::Signals;
 use audit::Recorder;
 use bytes::Bytes;
 use gateway::{Answering, Beside, Gateway, RequestHead};
@@ -20,14 +21,20 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) log: Option<Arc<LogPages>>,
+    pub(crate) signals: Option<Signals>,
     pub(crate) recorder: Recorder,
     pub(crate) draining: CancellationToken,
 }
 
 impl Beside for Front {
-    fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
+    fn body_bytes_max(&self, request: &RequestHead) -> Option<usize> {
+        self.signals.as_ref().and_then(|signals| signals.body_bytes_max(request))
+    }
+
+    fn answer<'a>(&'a self, request: &'a RequestHead, body: Bytes) -> Option<Answering<'a>> {
         if request.uri.path() != "/readyz" {
-            return self.log.as_ref().and_then(|log| log.answer(request));
+            let told = self.signals.as_ref().and_then(|signals| signals.answer(request, body));
+            return told.or_else(|| self.log.as_ref().and_then(|log| log.answer(request)));
         }
         let problem = match self.recorder.health() {
             _ if self.draining.is_cancelled() => Some("draining".to_owned()),
@@ -53,7 +60,7 @@ pub(crate) struct Watch {
 }
 
 impl Beside for Watch {
-    fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
+    fn answer<'a>(&'a self, request: &'a RequestHead, _body: Bytes) -> Option<Answering<'a>> {
         let (status, media_type, text) = match request.uri.path() {
             "/metrics" => return Some(Box::pin(self.metrics_page(request))),
             "/healthz" => {

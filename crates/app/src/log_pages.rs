@@ -3,7 +3,7 @@
 
 use archive::http::{Reader, Site, Which};
 use audit::Recorder;
-use gateway::{Answering, Beside, RequestHead};
+use gateway::{Answering, RequestHead};
 use note::Sign;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,8 +94,9 @@ async fn record(site: &Site, which: Which) {
     }
 }
 
-impl Beside for LogPages {
-    fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
+impl LogPages {
+    /// The answer to a request, or nothing when its path is none of the log's.
+    pub(crate) fn answer<'a>(&'a self, request: &'a RequestHead) -> Option<Answering<'a>> {
         if !Site::has(request.uri.path()) {
             return None;
         }

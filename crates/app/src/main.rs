@@ -38,6 +38,7 @@ mod running;
 mod search;
 mod serve;
 mod setup;
+mod signals;
 mod table;
 mod tools;
 mod verify;

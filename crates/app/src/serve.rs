@@ -8,6 +8,7 @@ use crate::logging;
 use crate::reloading::{Hangups, Reloading};
 use crate::remembered;
 use crate::running::{Running, StopSignals};
+use crate::signals::Signals;
 use anyhow::Context as _;
 use gateway::config::Listener;
 use gateway::{Gateway, Parts};
@@ -49,6 +50,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
     let draining = CancellationToken::new();
     let front = Front {
         log: running.pages(),
+        signals: Signals::start(&config, &running.recorder, verifier.revocations())?,
         recorder: running.recorder.clone(),
         draining: draining.clone(),
     };

@@ -274,6 +274,7 @@ fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
             ..InventoryConfig::beside(&directory.join("log"))
         },
         operation: OperationConfig::default(),
+        signals: None,
         written: toml::Table::new(),
     })
 }

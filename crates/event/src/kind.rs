@@ -83,6 +83,12 @@ pub enum Kind {
     /// A session ended: the last event of its sequence.
     #[serde(rename = "session.ended")]
     SessionEnded,
+    /// Somebody who vouches for others told of them; what followed is in `details`.
+    #[serde(rename = "signal.received")]
+    SignalReceived,
+    /// What somebody told of others was refused.
+    #[serde(rename = "signal.refused")]
+    SignalRefused,
     /// A server told the state of a task by itself.
     #[serde(rename = "task.reported")]
     TaskReported,
@@ -90,7 +96,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the words.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::CallAnswered,
         Self::CallAsked,
         Self::CallInDoubt,
@@ -117,6 +123,8 @@ impl Kind {
         Self::PolicyChanged,
         Self::PolicyRejected,
         Self::SessionEnded,
+        Self::SignalReceived,
+        Self::SignalRefused,
         Self::TaskReported,
     ];
 
@@ -150,6 +158,8 @@ impl Kind {
             Self::PolicyChanged => "policy.changed",
             Self::PolicyRejected => "policy.rejected",
             Self::SessionEnded => "session.ended",
+            Self::SignalReceived => "signal.received",
+            Self::SignalRefused => "signal.refused",
             Self::TaskReported => "task.reported",
         }
     }

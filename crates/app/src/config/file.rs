@@ -19,6 +19,43 @@ pub(crate) struct File {
     pub(crate) inventory: Inventory,
     pub(crate) metrics: Metrics,
     pub(crate) traces: Traces,
+    pub(crate) signals: Signals,
+}
+
+/// `[signals]`: what others tell of the parties they vouch for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Signals {
+    /// Path of the push endpoint (RFC 8935). Default: `/ssf/events`.
+    pub(crate) path: Option<String>,
+    /// File that keeps the revocations in force. Default: `revoked.jsonl` beside the log.
+    pub(crate) book: Option<PathBuf>,
+    /// Who is believed (`[[signals.transmitter]]`). Default: nobody, and nothing is taken.
+    pub(crate) transmitter: Vec<Transmitter>,
+}
+
+/// `[[signals.transmitter]]`: a party that tells of others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Transmitter {
+    /// Its name in events. Required, unique.
+    pub(crate) name: String,
+    /// `iss` of its tokens. Required.
+    pub(crate) issuer: String,
+    /// What `aud` of its tokens must name. Required.
+    pub(crate) audience: String,
+    /// `https` address of its JSON Web Key Set. Either this or `jwks_file`.
+    pub(crate) jwks_url: Option<String>,
+    /// File with its JSON Web Key Set. Either this or `jwks_url`.
+    pub(crate) jwks_file: Option<PathBuf>,
+    /// Issuers of whose subjects it may speak. Default: its own.
+    pub(crate) speaks_for: Option<Vec<String>>,
+    /// Events after which what was issued before does not count. Default: those that leave no doubt.
+    pub(crate) revoke_on: Option<Vec<signals::Event>>,
+    /// As in `[[identity.provider]]`. Default: false.
+    pub(crate) allow_insecure_loopback: bool,
+    /// As in `[[identity.provider]]`. Default: false.
+    pub(crate) allow_private_addresses: bool,
 }
 
 /// `[metrics]`: pages for those who operate the gateway.

@@ -12,6 +12,7 @@ mod demo;
 mod install;
 mod operation;
 mod program;
+mod revocation;
 mod serve;
 mod upstream;
 mod verify;
