@@ -36,10 +36,15 @@ impl Time {
         self.0.as_second()
     }
 
-    /// Reads RFC 3339 text with any offset and precision.
+    /// Reads RFC 3339 text with any offset and precision. Years have four digits there, without a sign; so
+    /// has the time in UTC.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().map(|ts: jiff::Timestamp| Self::from_unix_us(ts.as_microsecond()))
+        // Years with signs are ISO 8601; the parser takes some that are out of its own range.
+        let time: jiff::Timestamp =
+            text.starts_with(|c: char| c.is_ascii_digit()).then_some(text)?.parse().ok()?;
+        let time = Self::from_unix_us(time.as_microsecond());
+        (YEAR_0_UNIX_US <= time.unix_us()).then_some(time)
     }
 }
 
@@ -62,9 +67,28 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// The beginning of the year 0.
+const YEAR_0_UNIX_US: i64 = -62_167_219_200_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::Time;
+
+    #[test]
+    fn years_have_four_digits() {
+        for text in [
+            "-009999-01-02T01:59:58.000001Z",
+            "-009999-01-02T01:59:59Z",
+            "-000001-01-01T00:00:00Z",
+            "+002026-11-22T08:37:00Z",
+            "0000-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-23:00",
+        ] {
+            assert_eq!(Time::parse(text), None, "{text}");
+        }
+        let first = "0000-01-01T00:00:00.000000Z";
+        assert_eq!(Time::parse(first).unwrap().to_string(), first);
+    }
 
     #[test]
     fn text_has_fixed_width_and_reads_back() {

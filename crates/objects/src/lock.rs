@@ -70,6 +70,8 @@ pub(crate) fn date(unix_s: u64) -> String {
 
 /// Reads what [`date`] writes, and what servers answer (with fractions, which are cut off).
 pub(crate) fn parse_date(text: &str) -> Option<u64> {
+    // Years with signs are no RFC 3339; the parser takes some that are out of its own range.
+    let text = text.starts_with(|c: char| c.is_ascii_digit()).then_some(text)?;
     let time = text.parse::<Timestamp>().ok()?;
     u64::try_from(time.as_second()).ok()
 }
@@ -95,7 +97,14 @@ mod tests {
         assert_eq!(parse_date("2026-11-22T12:26:11Z"), Some(1_795_350_371));
         assert_eq!(parse_date("2026-11-22T12:26:11.999Z"), Some(1_795_350_371));
         assert_eq!(parse_date("2026-11-22T13:26:11+01:00"), Some(1_795_350_371));
-        for text in ["", "tomorrow", "2026-11-22", "1969-12-31T23:59:59Z", "1795350371"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-11-22",
+            "1969-12-31T23:59:59Z",
+            "1795350371",
+            "-009999-01-02T01:59:58.000001Z",
+        ] {
             assert_eq!(parse_date(text), None, "{text}");
         }
     }
