@@ -25,9 +25,7 @@ pub fn differences(before: Option<&Definition>, after: &Definition, bytes_max: u
     let diff = TextDiff::from_lines(&before, &after);
     let mut out = String::new();
     for (place, group) in diff.grouped_ops(CONTEXT_LINES).iter().enumerate() {
-        if place != 0 {
-            out.push_str("...\n");
-        }
+        let mut gap = if place == 0 { "" } else { "...\n" };
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
             let sign = match change.tag() {
                 ChangeTag::Delete => '-',
@@ -35,10 +33,11 @@ pub fn differences(before: Option<&Definition>, after: &Definition, bytes_max: u
                 ChangeTag::Equal => ' ',
             };
             let line = change.value().trim_end_matches('\n');
-            if bytes_max < out.len() + line.len() + 2 + CUT.len() {
+            if bytes_max < out.len() + gap.len() + line.len() + 2 + CUT.len() {
                 out.push_str(CUT);
                 return out;
             }
+            out.push_str(std::mem::take(&mut gap));
             out.push(sign);
             out.push_str(line);
             out.push('\n');
