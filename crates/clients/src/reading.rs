@@ -2,8 +2,7 @@
 //! commas. Refuses to hold the values of variables and headers, which may be secrets: only their names
 //! leave this file.
 
-use jsonc_parser::ast::{Array, Object, Value};
-use jsonc_parser::common::Ranged as _;
+use jsonc_parser::ast::{Array, Object, ObjectProp, StringLit, Value};
 use jsonc_parser::errors::ParseError;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use std::ops::Range;
@@ -41,8 +40,12 @@ pub struct Local {
     pub variables: Vec<String>,
     /// Where the value of `command` stands.
     pub command_at: Range<usize>,
+    /// Where its name and its value do.
+    pub member_at: Range<usize>,
     /// Where the array of arguments stands, when there is one, and where each of them does.
     pub arguments_at: Option<(Range<usize>, Vec<Range<usize>>)>,
+    /// The arguments as a member of the entry, with what parts them from their neighbours.
+    pub arguments_member_at: Option<Range<usize>>,
     /// Where the value of `type` stands, when there is one.
     pub kind_at: Option<Range<usize>>,
 }
@@ -86,6 +89,9 @@ pub enum Unreadable {
     /// It is no object.
     #[error("no JSON object")]
     NoObject,
+    /// One of its lists is there twice, and clients may read either.
+    #[error("`{0}` is there twice, and a client may read either")]
+    Twice(&'static str),
     /// It names no servers where the known clients do.
     #[error("no servers: neither `mcpServers` nor `servers` is there")]
     NoServers,
@@ -94,24 +100,40 @@ pub enum Unreadable {
 /// Reads the servers of a configuration, in their order.
 ///
 /// # Errors
-/// When the text is not JSON with comments, or names no servers where the known clients do.
+/// When the text is not JSON with comments, names no servers where the known clients do, or names them in
+/// two places of one name.
 pub fn read(text: &str) -> Result<Vec<Entry>, Unreadable> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options());
     let parsed = parsed.map_err(Unreadable::Syntax)?;
     let Some(Value::Object(file)) = parsed.value else { return Err(Unreadable::NoObject) };
-    let lists = ["mcpServers", "servers"].into_iter().filter_map(|key| file.get_object(key));
+    let mut lists = vec![once(&file, "mcpServers")?, once(&file, "servers")?];
     // Older versions of VS Code kept servers in the settings, under `mcp`.
-    let settings = file.get_object("mcp").and_then(|mcp| mcp.get_object("servers"));
+    if let Some(settings) = once(&file, "mcp")? {
+        lists.push(once(settings, "servers")?);
+    }
     // Claude Code keeps servers of one project beside those of all.
-    let projects = file.get_object("projects");
-    let projects = projects.iter().flat_map(|projects| &projects.properties);
-    let projects = projects.filter_map(|project| project.value.as_object());
-    let of_projects = projects.filter_map(|project| project.get_object("mcpServers"));
-    let lists: Vec<&Object<'_>> = lists.chain(settings).chain(of_projects).collect();
-    if lists.is_empty() {
+    let projects = once(&file, "projects")?;
+    for project in projects.iter().flat_map(|projects| &projects.properties) {
+        if let Value::Object(project) = &project.value {
+            lists.push(once(project, "mcpServers")?);
+        }
+    }
+    if lists.iter().all(Option::is_none) {
         return Err(Unreadable::NoServers);
     }
-    Ok(lists.into_iter().flat_map(entries).collect())
+    Ok(lists.into_iter().flatten().flat_map(entries).collect())
+}
+
+/// The object at a key that must not be there twice.
+fn once<'a, 't>(
+    object: &'a Object<'t>,
+    key: &'static str,
+) -> Result<Option<&'a Object<'t>>, Unreadable> {
+    let mut found = object.properties.iter().filter(|property| property.name.as_str() == key);
+    match (found.next(), found.next()) {
+        (_, Some(_)) => Err(Unreadable::Twice(key)),
+        (first, None) => Ok(first.and_then(|property| property.value.as_object())),
+    }
 }
 
 /// The servers of one list.
@@ -138,7 +160,7 @@ pub fn masked(text: &str) -> String {
         return String::new();
     };
     let mut secret = Vec::new();
-    secrets(&file, &mut secret);
+    secrets(&Value::Object(file), &mut secret);
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for at in secret {
@@ -151,45 +173,78 @@ pub fn masked(text: &str) -> String {
 }
 
 /// Where values of variables and headers stand, at any depth, in their order.
-fn secrets(object: &Object<'_>, found: &mut Vec<Range<usize>>) {
+fn secrets(value: &Value<'_>, found: &mut Vec<Range<usize>>) {
+    let object = match value {
+        Value::Object(object) => object,
+        Value::Array(list) => return list.elements.iter().for_each(|each| secrets(each, found)),
+        _ => return,
+    };
     for property in &object.properties {
         match (property.name.as_str(), &property.value) {
             ("env" | "headers", Value::Object(values)) => {
                 found.extend(values.properties.iter().map(|value| range(&value.value)));
             }
-            (_, Value::Object(inner)) => secrets(inner, found),
-            _ => {}
+            // Whatever that is, it is no list of names.
+            ("env" | "headers", value) => found.push(range(value)),
+            (_, value) => secrets(value, found),
         }
     }
 }
 
 fn server(object: &Object<'_>) -> Server {
-    let text = |key| object.get_string(key).map(|text| text.value.to_string());
-    let address = ADDRESS.into_iter().find_map(|key| {
-        let property = object.get(key)?;
-        Some((property, property.value.as_string_lit()?))
-    });
     if object.get_boolean("disabled").is_some_and(|disabled| disabled.value) {
         return unusable("it is disabled");
     }
-    let found = match (text("command"), address) {
+    if let Some(reason) = unclear(object) {
+        return unusable(reason);
+    }
+    let address = ADDRESS.into_iter().find_map(|key| object.get(key));
+    let found = match (object.get_string("command"), address) {
         (Some(_), Some(_)) => return unusable("it has both a command and an address"),
         (None, None) => return unusable("it has neither a command nor an address"),
         (None, Some(_)) if object.get("args").is_some() => {
             return unusable("it has both an address and arguments");
         }
         (Some(command), None) => local(object, command),
-        (None, Some((property, url))) => Ok(Server::Remote(Remote {
-            transport: transport(text("type").as_deref(), &url.value),
-            url: url.value.to_string(),
-            headers: values(object.get_object("headers")),
-            url_at: range(url),
-            address_at: range(property),
-            kind_at: object.get_string("type").map(range),
-            headers_at: whole(object, "headers"),
-        })),
+        (None, Some(address)) => remote(object, address),
     };
     found.unwrap_or_else(Server::Unusable)
+}
+
+/// What clients might read in one way or another.
+fn unclear(object: &Object<'_>) -> Option<&'static str> {
+    let is = |key, fits: fn(&Value<'_>) -> bool| object.get(key).is_none_or(|at| fits(&at.value));
+    let is_map = |value: &Value<'_>| matches!(value, Value::Object(_) | Value::NullKeyword(_));
+    let mut names: Vec<&str> = object.properties.iter().map(|at| at.name.as_str()).collect();
+    names.sort_unstable();
+    Some(match () {
+        () if names.windows(2).any(|pair| pair.first() == pair.last()) => {
+            "one of its members is there twice"
+        }
+        () if !is("command", |value| value.as_string_lit().is_some()) => "its command is no text",
+        () if !is("args", |value| value.as_array().is_some()) => "its arguments are no list",
+        () if !is("env", is_map) => "its variables have no names",
+        () if !is("headers", is_map) => "its headers have no names",
+        () if 1 < ADDRESS.iter().filter(|key| object.get(key).is_some()).count() => {
+            "it has two addresses"
+        }
+        () => return None,
+    })
+}
+
+fn remote(object: &Object<'_>, address: &ObjectProp<'_>) -> Result<Server, String> {
+    let url = address.value.as_string_lit().ok_or_else(|| "its address is no text".to_owned())?;
+    let kind = object.get_string("type");
+    let headers = object.get_object("headers");
+    Ok(Server::Remote(Remote {
+        transport: transport(kind.map(|kind| &*kind.value), &url.value),
+        url: url.value.to_string(),
+        headers: values(headers),
+        url_at: range(url),
+        address_at: range(address),
+        kind_at: kind.map(range),
+        headers_at: headers.and_then(|_| whole(object, "headers")),
+    }))
 }
 
 fn transport(kind: Option<&str>, url: &str) -> Transport {
@@ -212,18 +267,20 @@ fn whole(object: &Object<'_>, key: &str) -> Option<Range<usize>> {
     })
 }
 
-fn local(object: &Object<'_>, command: String) -> Result<Server, String> {
+fn local(object: &Object<'_>, command: &StringLit<'_>) -> Result<Server, String> {
     let list = object.get_array("args");
-    let arguments = list.map_or(Ok(Vec::new()), words)?;
-    let at = |list: &Array<'_>| {
-        let each = list.elements.iter().map(|element| element.range().start..element.range().end);
-        (list.range().start..list.range().end, each.collect())
-    };
-    let command_at = object.get_string("command").map(range).unwrap_or_default();
+    let each = |list: &Array<'_>| list.elements.iter().map(range).collect();
     let variables = values(object.get_object("env")).into_iter().map(|(name, _)| name).collect();
-    let arguments_at = list.map(at);
-    let kind_at = object.get_string("type").map(range);
-    Ok(Server::Local(Local { command, arguments, variables, command_at, arguments_at, kind_at }))
+    Ok(Server::Local(Local {
+        command: command.value.to_string(),
+        arguments: list.map_or(Ok(Vec::new()), words)?,
+        variables,
+        command_at: range(command),
+        member_at: object.get("command").map(range).unwrap_or_default(),
+        arguments_at: list.map(|list| (range(list), each(list))),
+        arguments_member_at: whole(object, "args"),
+        kind_at: object.get_string("type").map(range),
+    }))
 }
 
 fn words(list: &Array<'_>) -> Result<Vec<String>, String> {
@@ -255,7 +312,9 @@ fn options() -> ParseOptions {
         allow_single_quoted_strings: false,
         allow_hexadecimal_numbers: false,
         allow_unary_plus_numbers: false,
-        ..ParseOptions::default()
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
     }
 }
 
@@ -320,14 +379,63 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_says_why() {
-        let text = r#"{"mcpServers": {"a": {}, "b": 1, "c": {"command": "x", "args": [1]},
-            "d": {"command": "x", "url": "y"}, "f": {"args": [], "url": "y"}, "e": {"command": "x", "disabled": true},
-            "a": {"command": "x"}}}"#;
-        for entry in read(text).unwrap() {
-            assert!(matches!(entry.server, Server::Unusable(_)), "{entry:?}");
+        for (entry, reason) in [
+            ("1", "no object"),
+            ("{}", "neither a command nor"),
+            (r#"{"command": "x", "url": "y"}"#, "both a command and an address"),
+            (r#"{"url": "y", "args": []}"#, "both an address and arguments"),
+            (r#"{"command": "x", "disabled": true}"#, "disabled"),
+            (r#"{"command": "x", "args": [1]}"#, "an argument is no text"),
+            (r#"{"command": "x", "args": null}"#, "arguments are no list"),
+            (r#"{"command": "x", "env": ["A=b"]}"#, "variables have no names"),
+            (r#"{"command": "x", "command": "y"}"#, "there twice"),
+            (r#"{"command": "x", "\u0063ommand": "y"}"#, "there twice"),
+            (r#"{"command": null, "url": "y"}"#, "command is no text"),
+            (r#"{"url": 1}"#, "address is no text"),
+            (r#"{"url": "y", "serverUrl": "z"}"#, "two addresses"),
+            (r#"{"url": "y", "headers": ["A: b"]}"#, "headers have no names"),
+        ] {
+            let text = format!("{{\"mcpServers\": {{\"a\": {entry}}}}}");
+            let entries = read(&text).unwrap();
+            let Server::Unusable(found) = &entries[0].server else { panic!("{entries:?}") };
+            assert!(found.contains(reason), "{entry}: {found}");
         }
+        let twice = r#"{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}"#;
+        assert!(matches!(read(twice).unwrap()[1].server, Server::Unusable(_)));
         for text in ["", "[]", "{", "{}", "{\"mcpServers\": 1}"] {
             read(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_there_twice_is_refused() {
+        let one = r#""mcpServers": {"a": {"command": "a"}}"#;
+        for text in [
+            format!("{{{one}, {one}}}"),
+            r#"{"servers": {}, "servers": 1}"#.to_owned(),
+            r#"{"mcp": {"servers": {}, "servers": {}}}"#.to_owned(),
+            format!("{{\"projects\": {{\"/p\": {{{one}, {one}}}}}}}"),
+        ] {
+            let refused = read(&text).unwrap_err();
+            assert!(matches!(refused, super::Unreadable::Twice(_)), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_only_json5_allows_is_refused() {
+        for value in [".5", "5.", "Infinity", "-NaN", r#""\x41""#, "\"a\\\nb\"", "'a'", "+1", "0x1"]
+        {
+            let text = format!("{{\"mcpServers\": {{}}, \"more\": {value}}}");
+            assert!(matches!(read(&text), Err(super::Unreadable::Syntax(_))), "{value}");
+        }
+    }
+
+    #[test]
+    fn whatever_stands_for_variables_or_headers_is_masked() {
+        for secret in [r#"["K=canary"]"#, r#""canary""#, r#"{"K": {"L": "canary"}}"#] {
+            let text = format!("{{\"more\": [{{\"env\": {secret}, \"x\": 1}}]}}");
+            let shown = super::masked(&text);
+            assert!(!shown.contains("canary") && shown.ends_with(", \"x\": 1}]}"), "{shown}");
         }
     }
 }

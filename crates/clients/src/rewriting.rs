@@ -175,7 +175,8 @@ impl Rewriting<'_> {
             return self.notes.push(note);
         }
         let name = log_name(&entry.name);
-        let stem = if namesakes == 0 { name.clone() } else { format!("{name}.{}", namesakes + 1) };
+        // A sign that no name of an entry or a header has: no two values go to one file.
+        let stem = if namesakes == 0 { name.clone() } else { format!("{name}@{}", namesakes + 1) };
         let mut words = ["wrap", "--name", &name, "--url", &remote.url].map(quoted).to_vec();
         for (header, value_at) in &remote.headers {
             let path =
@@ -240,6 +241,12 @@ fn unfit(text: &str, remote: &Remote) -> Option<String> {
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
         let reason = "its address may hold a credential, and others can see arguments of programs";
         return Some(format!("{reason}{lead}"));
+    }
+    let mut names: Vec<String> =
+        remote.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Some("one of its headers is there twice".to_owned());
     }
     remote.headers.iter().find_map(|(name, at)| unfit_header(text, name, at))
 }

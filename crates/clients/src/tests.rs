@@ -133,6 +133,7 @@ fn what_cannot_be_behind_wrap_is_left_alone_and_said() {
         (r#"{"url": "https://x/mcp", "headers": {"A b": "c"}}"#, "none by its name"),
         (r#"{"url": "https://x/mcp", "headers": {"A": "b\nc"}}"#, "no header can have"),
         (r#"{"url": "https://x/mcp", "headers": {"A": " "}}"#, "no value"),
+        (r#"{"url": "https://x/mcp", "headers": {"A": "b", "a": "c"}}"#, "there twice"),
     ] {
         let text = format!("{{\"mcpServers\": {{\"a\": {entry}}}}}");
         let outcome = installed(&text, &WAY).unwrap();
