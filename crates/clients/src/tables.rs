@@ -2,6 +2,8 @@
 //! a server needs is named, and the operator sets it.
 
 use crate::reading::{Entry, Local, Remote, Server, Transport};
+use std::ops::Range;
+use toml::de::{DeTable, DeValue};
 
 /// What becomes of the entries.
 #[derive(Debug, Default)]
@@ -38,14 +40,25 @@ pub fn named_servers(own: &str) -> Result<Vec<(String, String)>, toml::de::Error
 
 /// The configuration with the tables at its end. One table for the only server becomes the first of the
 /// list: the two forms mean the same, and only one of them can go on.
+#[must_use]
 pub fn added(own: &str, tables: &str) -> String {
-    let line = |line: &str| match line.trim_end() {
-        "[server]" => line.replacen("[server]", "[[server]]", 1),
-        _ => line.to_owned(),
-    };
-    let own: String = own.split_inclusive('\n').map(line).collect();
+    let mut text = own.to_owned();
+    if let Some(name) = only_server(own) {
+        text.insert(name.end, ']');
+        text.insert(name.start, '[');
+    }
     let gap = if own.ends_with('\n') { "\n" } else { "\n\n" };
-    format!("{own}{gap}{tables}")
+    text + gap + tables
+}
+
+/// Where the name of the table stands, when there is one for the only server.
+fn only_server(own: &str) -> Option<Range<usize>> {
+    let table = DeTable::parse(own).ok()?;
+    let (name, server) = table.get_ref().iter().find(|(name, _)| name.get_ref() == "server")?;
+    let name = name.span();
+    let line = own.get(..name.start)?.rsplit('\n').next()?;
+    let is_alone = line.trim_start() == "[" && own.get(name.end..)?.starts_with(']');
+    (is_alone && matches!(server.get_ref(), DeValue::Table(_))).then_some(name)
 }
 
 /// The servers of a client as tables, beside servers with these names and prefixes.
@@ -185,7 +198,7 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
 
 #[cfg(test)]
 mod tests {
-    use super::{named_servers, tables};
+    use super::{added, named_servers, tables};
     use crate::read;
     use crate::tests::alterations;
 
@@ -198,6 +211,15 @@ mod tests {
         "_": {"command": "y"},
         "odd": {"args": []}
     }}"#;
+
+    #[test]
+    fn only_the_head_of_a_table_becomes_that_of_a_list() {
+        let text = "[gateway]\nname = \"gw\"\n[server]  # one\nname = \"a\"\ncommand = [\"\"\"\n[server]\n\"\"\"]\n";
+        let expected = text.replacen("[server]", "[[server]]", 1);
+        assert_eq!(added(text, "x = 1\n"), format!("{expected}\nx = 1\n"));
+        assert_eq!(added(&expected, "x = 1\n"), format!("{expected}\nx = 1\n"));
+        assert_eq!(added("server.name = \"a\"", ""), "server.name = \"a\"\n\n");
+    }
 
     #[test]
     fn the_name_of_a_variable_begins_no_line() {

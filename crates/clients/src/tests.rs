@@ -198,6 +198,56 @@ fn without_the_text_before_entries_are_made_of_what_our_arguments_say() {
 }
 
 #[test]
+fn no_two_headers_go_to_one_file() {
+    let text = r#"{"mcpServers": {"a b": {"url": "https://a/mcp", "headers": {"2.X": "1"}},
+        "a/b": {"url": "https://b/mcp", "headers": {"X": "2"}}, "a-b": {"url": "https://c/mcp", "headers": {"X": "3"}}}}"#;
+    let headers = installed(text, &WAY).unwrap().headers;
+    let mut files: Vec<_> = headers.iter().map(|file| &file.path).collect();
+    files.sort_unstable();
+    files.dedup();
+    assert_eq!(files.len(), 3, "{headers:?}");
+}
+
+#[test]
+fn members_that_were_added_since_stay_when_an_address_comes_back() {
+    let before = r#"{"servers": {"a": {"serverUrl": "https://a/mcp", "type": "streamableHttp", "headers": {"K": " canary "}}}}"#;
+    let after = installed(before, &WAY).unwrap().text;
+    let edited = after.replace("\"type\"", "\"autoApprove\": [\"x\"], \"type\"");
+    let added = before
+        .replace(
+            "\"type\"",
+            "\"headers\": {\"K\": \" canary \"}, \"autoApprove\": [\"x\"], \"type\"",
+        )
+        .replace(", \"headers\": {\"K\": \" canary \"}}}", "}}");
+    assert_eq!(undone(&edited, Some(before), &WAY, &nothing).unwrap().text, added);
+    let without = undone(&edited, None, &WAY, &kept).unwrap().text;
+    let expected = added
+        .replace("serverUrl", "url")
+        .replace("streamableHttp", "http")
+        .replace(" canary ", "Bearer kept");
+    assert_eq!(without, expected);
+}
+
+#[test]
+fn arguments_with_a_comma_behind_them_are_taken_back() {
+    let text = r#"{"servers": {"a": {"command": "/x/countersign", "args": ["wrap", "--name", "a", "--", "b" /* , */ , ]}}}"#;
+    let back = undone(text, None, &WAY, &nothing).unwrap().text;
+    assert_eq!(back, r#"{"servers": {"a": {"command": "b", "args": []}}}"#);
+}
+
+#[test]
+fn what_is_ours_already_is_no_part_of_what_comes_off() {
+    let before = r#"{"servers": {"mine": {"command": "/y/countersign", "args": ["wrap", "--name", "m", "--", "m"]},
+        "led": {"url": "http://other/s/led/mcp"}, "b": {"command": "b"}, "c": {"url": "https://c/mcp"}}}"#;
+    let gateway = Way { gateway: Some("http://127.0.0.1:8700"), ..WAY };
+    for way in [WAY, gateway] {
+        let after = installed(before, &way).unwrap().text;
+        let moved = Way { program: "/z/countersign", headers: "/z", ..WAY };
+        assert_eq!(undone(&after, Some(before), &moved, &nothing).unwrap().text, before);
+    }
+}
+
+#[test]
 fn servers_start_through_wrap_with_their_own_words() {
     let after = installed(sample("claude desktop"), &WAY).unwrap().text;
     let value: serde_json::Value = serde_json::from_str(&after).unwrap();

@@ -19,14 +19,14 @@ pub fn undone(
     way: &Way<'_>,
     read: ReadHeader<'_>,
 ) -> Result<Outcome, Unreadable> {
-    if let Some(before) = backup
-        && let Ok(made) = installed_by_any(before, text, way)
-        && made == text
-    {
-        return Ok(Outcome { text: before.to_owned(), notes: Vec::new(), headers: Vec::new() });
-    }
     let entries = reading::read(text)?;
     let kept = backup.and_then(|text| Some((text, reading::read(text).ok()?)));
+    if let Some((before, kept)) = &kept
+        && installed(before, &way_of(kept, &entries, way))?.text == text
+    {
+        let before = (*before).to_owned();
+        return Ok(Outcome { text: before, notes: Vec::new(), headers: Vec::new() });
+    }
     let mut changes = Vec::new();
     let note = "the file was changed since: entries are taken back one by one";
     let mut notes = vec![note.to_owned()];
@@ -36,11 +36,14 @@ pub fn undone(
         });
         match &entry.server {
             Server::Local(local) => match ours(local) {
-                Some(Ours::Command(command)) => unwrapped(local, command, &mut changes),
+                Some(Ours::Command(command)) => unwrapped(text, local, command, &mut changes),
                 Some(Ours::Url(url, headers)) => {
-                    let whole = as_it_was(before, url).or_else(|| rebuilt(url, &headers, read));
-                    match whole {
-                        Some(with) => changes.push(Change { at: entry.at.clone(), with }),
+                    let before = before.and_then(|(text, entry)| match &entry.server {
+                        Server::Remote(remote) if remote.url == url => Some((text, remote)),
+                        _ => None,
+                    });
+                    match address(before, url, &headers, read) {
+                        Some(member) => readdressed(local, member, before, &mut changes),
                         None => notes.push(format!(
                             "{}: stays, since a file with the value of a header is gone",
                             entry.name
@@ -77,28 +80,31 @@ pub fn header_files(text: &str) -> Vec<PathBuf> {
     files.collect()
 }
 
-/// What installing made of a text, by the program that the other text names: this one may have moved.
-fn installed_by_any(before: &str, now: &str, way: &Way<'_>) -> Result<String, Unreadable> {
-    let entries = reading::read(now)?;
-    let program = entries.iter().find_map(|entry| match &entry.server {
-        Server::Local(local) if ours(local).is_some() => Some(local.command.clone()),
-        _ => None,
-    });
-    let gateway = entries.iter().find_map(|entry| match &entry.server {
-        Server::Remote(remote) => {
-            remote.url.strip_suffix(&path_behind(&entry.name, remote.transport))
+/// How these entries came from those, by the first of each that shows it: this program may have moved.
+fn way_of<'a>(before: &[Entry], now: &'a [Entry], way: &Way<'a>) -> Way<'a> {
+    let both = || before.iter().zip(now);
+    let locals = || {
+        both().filter_map(|(before, now)| match (&before.server, &now.server) {
+            (Server::Local(before), _) if ours(before).is_some() => None,
+            (_, Server::Local(local)) => Some((local, ours(local)?)),
+            _ => None,
+        })
+    };
+    let gateway = both().find_map(|(before, now)| match (&before.server, &now.server) {
+        (Server::Remote(before), Server::Remote(remote)) if before.url != remote.url => {
+            remote.url.strip_suffix(&path_behind(&now.name, remote.transport))
         }
         _ => None,
     });
-    let files = header_files(now);
-    let headers = files.first().and_then(|file| file.parent()?.to_str());
-    let program = program.unwrap_or_else(|| way.program.to_owned());
-    let way = Way {
-        program: &program,
-        gateway: way.gateway.or(gateway),
+    let headers = locals().find_map(|(_, ours)| match ours {
+        Ours::Url(_, headers) => Path::new(headers.first()?.1).parent()?.to_str(),
+        Ours::Command(_) => None,
+    });
+    Way {
+        program: locals().next().map_or(way.program, |(local, _)| &local.command),
+        gateway: gateway.or(way.gateway),
         headers: headers.unwrap_or(way.headers),
-    };
-    Ok(installed(before, &way)?.text)
+    }
 }
 
 /// The entry of this name, counted as the others of the name before it are.
@@ -113,33 +119,62 @@ fn leads(entry: &Entry, remote: &Remote) -> bool {
 }
 
 /// Takes our words out of the arguments.
-fn unwrapped(local: &Local, command: &str, changes: &mut Vec<Change>) {
+fn unwrapped(text: &str, local: &Local, command: &str, changes: &mut Vec<Change>) {
     let Some((list, words)) = &local.arguments_at else { return };
-    let Some(own) = words.get(..OWN_WORDS) else { return };
-    let first = own.first().map_or(list.start, |word| word.start);
-    let rest = words.get(OWN_WORDS).map(|next| next.start);
-    let end = own.last().map_or(first, |word| word.end);
+    let Some([first, .., last]) = words.get(..OWN_WORDS) else { return };
+    let close = list.end.saturating_sub(1);
+    let end = match words.get(OWN_WORDS) {
+        Some(next) => next.start,
+        // A comma cannot stay when nothing is before it.
+        None if text.get(last.end..close).is_some_and(|rest| rest.contains(',')) => close,
+        None => last.end,
+    };
     changes.push(Change { at: local.command_at.clone(), with: quoted(command) });
-    changes.push(Change { at: first..rest.unwrap_or(end), with: String::new() });
+    changes.push(Change { at: first.start..end, with: String::new() });
 }
 
-/// The members of an entry as they were, when it led to the same address.
-fn as_it_was(before: Option<(&str, &Entry)>, url: &str) -> Option<String> {
-    let (text, entry) = before?;
-    let same = matches!(&entry.server, Server::Remote(remote) if remote.url == url);
-    same.then(|| text.get(entry.at.clone()).map(str::to_owned))?
+/// Puts an address in the place of our program; other members stay.
+fn readdressed(local: &Local, member: String, before: Kept<'_>, changes: &mut Vec<Change>) {
+    changes.push(Change { at: local.member_at.clone(), with: member });
+    if let Some(at) = &local.arguments_member_at {
+        changes.push(Change { at: at.clone(), with: String::new() });
+    }
+    if let Some(at) = &local.kind_at {
+        let kind = before.and_then(|(text, remote)| text.get(remote.kind_at.clone()?));
+        let with = kind.map_or_else(|| quoted("http"), str::to_owned);
+        changes.push(Change { at: at.clone(), with });
+    }
 }
 
-/// An entry for an address, from what our arguments say.
-fn rebuilt(url: &str, headers: &[(&str, &str)], read: ReadHeader<'_>) -> Option<String> {
-    let values = headers
-        .iter()
-        .map(|(name, file)| Some(format!("{}: {}", quoted(name), quoted(&read(Path::new(file))?))));
+/// An address as a member of an entry and its headers as another, as they were or from what our arguments
+/// say; none when a value is nowhere any more.
+fn address(
+    before: Kept<'_>,
+    url: &str,
+    headers: &[(&str, &str)],
+    read: ReadHeader<'_>,
+) -> Option<String> {
+    let kept = before.and_then(|(text, remote)| text.get(remote.address_at.clone()));
+    let member = kept.map_or_else(|| format!("\"url\": {}", quoted(url)), str::to_owned);
+    let kept = |name: &str| {
+        let (text, remote) = before?;
+        let (_, at) = remote.headers.iter().find(|(header, _)| header == name)?;
+        text.get(at.clone()).map(str::to_owned)
+    };
+    let value = |name: &str, file| {
+        let read = || read(Path::new(file)).map(|value| quoted(&value));
+        Some(format!("{}: {}", quoted(name), kept(name).or_else(read)?))
+    };
+    let values = headers.iter().map(|(name, file)| value(name, file));
     let values = values.collect::<Option<Vec<_>>>()?.join(", ");
-    let headers =
-        if values.is_empty() { String::new() } else { format!(", \"headers\": {{{values}}}") };
-    Some(format!("{{\"type\": \"http\", \"url\": {}{headers}}}", quoted(url)))
+    Some(match values.is_empty() {
+        true => member,
+        false => format!("{member}, \"headers\": {{{values}}}"),
+    })
 }
+
+/// The text before, and the same server in it.
+type Kept<'a> = Option<(&'a str, &'a Remote)>;
 
 /// `wrap --name NAME -- COMMAND`.
 const OWN_WORDS: usize = 5;
