@@ -68,7 +68,7 @@ impl<'t> Text<'t> {
             let span = error.span();
             mistakes.push(Mistake {
                 place: span.as_ref().map(|s| place(self.text, s.start)),
-                message: without_text(error.message()),
+                message: without_value(error.message()),
             });
             if !span.is_some_and(|span| remove(tree.get_mut(), &span)) {
                 break;
@@ -160,19 +160,136 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// A message without what is not what was expected: it may be a secret at the wrong place.
-fn without_text(message: &str) -> String {
-    let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
-    let field = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
-    match (message.split_once(" string \""), field, expected) {
-        (Some((kind, _)), None, Some(expected)) => format!("{kind} text, expected {expected}"),
-        (_, Some((name, _)), Some(expected)) if !name.chars().all(is_of_bare_key) => {
-            format!("unknown field, expected {expected}")
-        }
-        _ => message.to_owned(),
+fn without_value(message: &str) -> String {
+    // The name or value stands before it, and may read like it.
+    let expected = match message.rsplit_once(", expected ") {
+        Some((_, expected)) if !message.ends_with(NO_FIELDS) => format!("expected {expected}"),
+        _ => "nothing is expected here".to_owned(),
+    };
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let name = rest.split('`').next().unwrap_or_default();
+        let is_whole = rest.get(name.len()..).is_some_and(|rest| rest.starts_with("`, "));
+        return match is_whole && name.chars().all(is_of_bare_key) {
+            true => format!("unknown field `{name}`, {expected}"),
+            false => format!("unknown field, {expected}"),
+        };
+    }
+    if message.starts_with("unknown variant `") {
+        return format!("unknown word, {expected}");
+    }
+    let unexpected = ["invalid type: ", "invalid value: "]
+        .into_iter()
+        .find_map(|wrong| Some((wrong, message.strip_prefix(wrong)?)));
+    let kind = unexpected.and_then(|(wrong, value)| {
+        let (_, kind) = KINDS.into_iter().find(|(begin, _)| value.starts_with(begin))?;
+        Some((wrong, kind))
+    });
+    match kind {
+        Some((wrong, kind)) => format!("{wrong}{kind}, {expected}"),
+        None => message.to_owned(),
     }
 }
 
 /// What keys without quotes are made of (TOML 1.0, "Keys").
 fn is_of_bare_key(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '_')
+}
+
+/// How a message ends where nothing is expected.
+const NO_FIELDS: &str = "`, there are no fields";
+
+/// How messages begin to show a value (`serde::de::Unexpected`), and what kind it is of.
+const KINDS: [(&str, &str); 5] = [
+    ("boolean `", "boolean"),
+    ("character `", "text"),
+    ("floating point `", "number"),
+    ("integer `", "integer"),
+    ("string \"", "text"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{MISTAKES_MAX, Text, without_value};
+    use serde::Deserialize;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        name: String,
+        count: u16,
+        kind: Kind,
+        server: Vec<Server>,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Kind {
+        #[default]
+        One,
+        Two,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Server {
+        name: String,
+    }
+
+    fn read(text: &str) -> (Settings, Vec<String>) {
+        let (read, mistakes) = Text::new(text, "server").read();
+        let mut mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        mistakes.sort_unstable();
+        (read, mistakes)
+    }
+
+    #[test]
+    fn what_is_good_is_read_beside_what_is_wrong() {
+        let (settings, mistakes) =
+            read("name = \"gw\"\ncount = \"x\"\ncolour = 1\n[server]\nname = \"a\"\n");
+        assert_eq!((settings.name.as_str(), settings.count), ("gw", 0));
+        assert_eq!(settings.server[0].name, "a");
+        assert_eq!(
+            mistakes,
+            [
+                "line 2, column 9: invalid type: text, expected u16",
+                "line 3, column 1: unknown field `colour`, expected one of `name`, `count`, `kind`, `server`"
+            ]
+        );
+    }
+
+    #[test]
+    fn there_is_a_bound_to_mistakes() {
+        for line in ["= 1\n".to_owned(), (0..80).map(|n| format!("k{n} = 1\n")).collect()] {
+            assert_eq!(read(&line.repeat(80)).1.len(), MISTAKES_MAX);
+        }
+    }
+
+    #[test]
+    fn no_message_repeats_a_value() {
+        for (text, expected) in [
+            ("name = 123456", "invalid type: integer, expected a string"),
+            ("name = 99999999999999999999", "invalid type: integer, expected a string"),
+            ("name = 1234.5", "invalid type: number, expected a string"),
+            ("name = true", "invalid type: boolean, expected a string"),
+            ("count = 123456", "invalid value: integer, expected u16"),
+            ("count = \"a, expected b\"", "invalid type: text, expected u16"),
+            ("kind = \"canary\"", "unknown word, expected `one` or `two`"),
+            ("kind = { canary = 1 }", "unknown word, expected `one` or `two`"),
+            ("\"a canary\" = 1", "unknown field, expected one of "),
+            ("\"a`canary\" = 1", "unknown field, expected one of "),
+            ("\"`, expected canary\" = 1", "unknown field ``, expected one of "),
+        ] {
+            let (_, mistakes) = read(text);
+            assert!(mistakes[0].contains(expected), "{text}: {mistakes:?}");
+            assert!(
+                !mistakes[0].contains("canary") && !mistakes[0].contains("1234"),
+                "{mistakes:?}"
+            );
+        }
+        for name in ["canary x", "`, expected canary"] {
+            let shown = without_value(&format!("unknown field `{name}`, there are no fields"));
+            assert!(shown.ends_with(", nothing is expected here"), "{shown}");
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+        assert_eq!(without_value("missing field `name`"), "missing field `name`");
+    }
 }
