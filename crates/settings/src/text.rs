@@ -142,9 +142,18 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     }
     let found = table
         .iter()
-        .find(|(key, value)| within(span, &key.span()) || within(span, &value.span()))
+        .find(|(key, value)| within(span, &key.span()) || lies_in(span, value))
         .map(|(key, _)| key.clone());
     found.is_some_and(|key| table.remove(&key).is_some())
+}
+
+/// Whether a span lies in a value; tables of a list may stand anywhere.
+fn lies_in(span: &Range<usize>, value: &Spanned<DeValue<'_>>) -> bool {
+    let items = match value.get_ref() {
+        DeValue::Array(items) => items.iter().as_slice(),
+        _ => &[],
+    };
+    within(span, &value.span()) || items.iter().any(|item| within(span, &item.span()))
 }
 
 fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
@@ -254,6 +263,13 @@ mod tests {
                 "line 3, column 1: unknown field `colour`, expected one of `name`, `count`, `kind`, `server`"
             ]
         );
+    }
+
+    #[test]
+    fn a_table_of_a_list_takes_nothing_else_with_it() {
+        let (settings, mistakes) = read("count = 7\n[[server]]\nname = \"a\"\n[[server]]\n");
+        assert_eq!((settings.count, settings.server.len()), (7, 0));
+        assert_eq!(mistakes, ["line 4, column 1: missing field `name`"]);
     }
 
     #[test]
