@@ -2,6 +2,7 @@
 //! This file names the targets; it refuses to know what they do.
 
 mod archive_request;
+mod client_file;
 mod event_decode;
 mod gateway_endpoint;
 mod gateway_head;
@@ -16,6 +17,7 @@ mod note_formats;
 mod policy_files;
 mod s3_listing;
 mod script;
+mod settings_text;
 mod timestamp_response;
 mod tlog_checkpoint;
 mod tlog_open;
@@ -25,6 +27,7 @@ mod verify_receipt;
 mod witness_request;
 
 pub use crate::archive_request::archive_request;
+pub use crate::client_file::client_file;
 pub use crate::event_decode::event_decode;
 pub use crate::gateway_endpoint::gateway_endpoint;
 pub use crate::gateway_head::gateway_head;
@@ -37,6 +40,7 @@ pub use crate::mcp_sse::mcp_sse;
 pub use crate::note_formats::note_formats;
 pub use crate::policy_files::policy_files;
 pub use crate::s3_listing::s3_listing;
+pub use crate::settings_text::settings_text;
 pub use crate::timestamp_response::timestamp_response;
 pub use crate::tlog_checkpoint::tlog_checkpoint;
 pub use crate::tlog_open::tlog_open;
@@ -50,6 +54,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is also that of its executable and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("archive_request", archive_request),
+    ("client_file", client_file),
     ("event_decode", event_decode),
     ("gateway_endpoint", gateway_endpoint),
     ("gateway_head", gateway_head),
@@ -62,6 +67,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("note_formats", note_formats),
     ("policy_files", policy_files),
     ("s3_listing", s3_listing),
+    ("settings_text", settings_text),
     ("timestamp_response", timestamp_response),
     ("tlog_checkpoint", tlog_checkpoint),
     ("tlog_open", tlog_open),

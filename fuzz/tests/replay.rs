@@ -59,6 +59,7 @@ macro_rules! replay {
 
 replay! {
     archive_request
+    client_file
     event_decode
     gateway_endpoint
     gateway_head
@@ -71,6 +72,7 @@ replay! {
     note_formats
     policy_files
     s3_listing
+    settings_text
     timestamp_response
     tlog_checkpoint
     tlog_open
