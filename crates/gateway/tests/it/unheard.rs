@@ -52,17 +52,10 @@ async fn asked(reply: &mut Reply) -> usize {
     }
 }
 
-/// Whether all questions were answered from the first that the client did not take, up to `next`. Those on
-/// record without an end, but `heard`, are those that it took.
-async fn complete(rig: &Rig, lost: &mut Vec<usize>, (next, heard): (Option<usize>, usize)) -> bool {
-    lost.sort_unstable();
-    let gone = |call: &Call<'_>| call.end.is_some();
-    let passed = |trail: &Trail| trail.calls("roots/list").into_iter().filter(gone).count();
-    // The record comes before the answer, and may be a moment from the disk.
-    let trail = rig.until(|trail| next.is_some() || lost.len() <= passed(trail)).await;
-    let all = trail.calls("roots/list").len();
-    let taken = all - passed(&trail) - heard;
-    *lost == (taken..next.unwrap_or(all)).collect::<Vec<_>>()
+/// Questions on record, and those of them that have an end.
+fn counts(trail: &Trail) -> (usize, usize) {
+    let calls = trail.calls("roots/list");
+    (calls.len(), calls.iter().filter(|call| call.end.is_some()).count())
 }
 
 /// Ends of questions that were passed on and not taken.
@@ -82,25 +75,40 @@ async fn what_a_call_that_is_behind_loses_is_answered() {
     let slow = silent(&rig, legacy_call(&session, "1", "echo")).await;
     taken(&mut waiting).await;
     flood(&stream, MANY).await;
-    // What still waits goes to the stream of the session.
-    let mut listening = rig.send(Ask::new(Method::GET).session(&session)).await;
-    let next = asked(&mut listening).await;
-    assert!(next < MANY - 1);
-    while asked(&mut listening).await < MANY - 1 {}
-    let heard = MANY - next;
+    // The last three notices wait for the stream of the session, and what was asked since the one before.
+    let next = MANY - 4;
     let (mut lost, mut ended) = (Vec::new(), false);
+    while !ended || !lost.contains(&(next - 1)) {
+        answered(&mut waiting, &mut lost, &mut ended).await;
+    }
+    let mut listening = rig.send(Ask::new(Method::GET).session(&session)).await;
+    for n in next..MANY {
+        assert_eq!(asked(&mut listening).await, n);
+    }
+    // Those on record without an end are what it took, and what was heard now. The record comes before the
+    // answer, and may be a moment from the disk.
     loop {
-        let message: Value = serde_json::from_str(&taken(&mut waiting).await).unwrap();
-        match message["method"] == "notifications/cancelled" {
-            true => ended = true,
-            false => lost.push(refused(&message)),
-        }
-        if ended && complete(&rig, &mut lost, (Some(next), heard)).await {
+        let taken = |(all, ended): (usize, usize)| all - ended - (MANY - next);
+        let is_there = |counts: (usize, usize)| 0 < counts.1 && lost.len() + taken(counts) <= next;
+        let trail = rig.until(|trail| is_there(counts(trail))).await;
+        lost.sort_unstable();
+        if lost == (taken(counts(&trail))..next).collect::<Vec<_>>() {
             break;
         }
+        answered(&mut waiting, &mut lost, &mut ended).await;
     }
     drop((slow, stream));
     ends(&rig.stop().await, "behind");
+}
+
+/// The server is told of the end of the call, or of a question that was lost.
+async fn answered(waiting: &mut Waiting, lost: &mut Vec<usize>, ended: &mut bool) {
+    let message: Value = serde_json::from_str(&taken(waiting).await).unwrap();
+    if message["method"] == "notifications/cancelled" {
+        *ended = true;
+    } else {
+        lost.push(refused(&message));
+    }
 }
 
 /// Takes the answers of the gateway to what was asked in vain.
@@ -111,7 +119,9 @@ async fn answers(rig: &Rig, waiting: &mut Waiting) {
         assert_eq!(held.seen.method, Method::POST);
         lost.push(refused(&held.seen.message().unwrap()));
         held.answer(empty(202));
-        if complete(rig, &mut lost, (None, 0)).await {
+        let trail = rig.until(|trail| lost.len() <= counts(trail).1).await;
+        let (all, ended) = counts(&trail);
+        if lost == (all - ended..all).collect::<Vec<_>>() {
             return;
         }
     }
