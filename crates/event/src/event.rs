@@ -1,7 +1,7 @@
 //! The event itself: one structure for every kind, with constructors that demand what each kind must
 //! hold. Fields stand in sorted order; that order is the canonical encoding.
 
-use crate::{Actor, Decision, Kind, Outcome, Refusal, Resource, Sequence, Time};
+use crate::{Actor, Credential, Decision, Kind, Outcome, Refusal, Resource, Sequence, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -106,6 +106,9 @@ pub struct Event {
     /// What the client says of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClaimedClient>,
+    /// The credential that the call went to the server with; never its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
     /// Why it was permitted or forbidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -335,12 +338,25 @@ impl Event {
         Self { details, ..Self::bare(stamp, kind) }
     }
 
+    /// A credential for a server was issued, or could not be had; `actor` is for whom, where it is for one. The
+    /// call for which it was asked stands in `details`: this event is none of that call's own.
+    #[must_use]
+    pub fn credential(
+        stamp: Stamp,
+        kind: Kind,
+        actor: Option<Actor>,
+        details: BTreeMap<String, String>,
+    ) -> Self {
+        Self { actor, details, ..Self::bare(stamp, kind) }
+    }
+
     fn bare(stamp: Stamp, kind: Kind) -> Self {
         Self {
             actor: None,
             asked: None,
             call: None,
             client: None,
+            credential: None,
             decision: None,
             details: BTreeMap::new(),
             direction: None,

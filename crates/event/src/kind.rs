@@ -23,6 +23,12 @@ pub enum Kind {
     /// A changed configuration was offered and refused; the one in force stayed.
     #[serde(rename = "config.rejected")]
     ConfigRejected,
+    /// A credential for an upstream server was issued to the gateway, and is about to be used.
+    #[serde(rename = "credential.issued")]
+    CredentialIssued,
+    /// A credential for an upstream server could not be had.
+    #[serde(rename = "credential.refused")]
+    CredentialRefused,
     /// A gateway began to serve: the first event of a run.
     #[serde(rename = "gateway.started")]
     GatewayStarted,
@@ -96,13 +102,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the words.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::CallAnswered,
         Self::CallAsked,
         Self::CallInDoubt,
         Self::CallRefused,
         Self::ConfigChanged,
         Self::ConfigRejected,
+        Self::CredentialIssued,
+        Self::CredentialRefused,
         Self::GatewayStarted,
         Self::GatewayStopped,
         Self::HoldLifted,
@@ -138,6 +146,8 @@ impl Kind {
             Self::CallRefused => "call.refused",
             Self::ConfigChanged => "config.changed",
             Self::ConfigRejected => "config.rejected",
+            Self::CredentialIssued => "credential.issued",
+            Self::CredentialRefused => "credential.refused",
             Self::GatewayStarted => "gateway.started",
             Self::GatewayStopped => "gateway.stopped",
             Self::HoldLifted => "hold.lifted",

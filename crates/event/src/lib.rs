@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod actor;
+mod credential;
 mod decision;
 mod encode;
 mod event;
@@ -11,6 +12,7 @@ mod sequence;
 mod time;
 
 pub use actor::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
+pub use credential::{CacheUse, Credential};
 pub use decision::{Basis, Decision, Effect};
 pub use encode::{DecodeError, Draft, ENTRY_BYTES_MAX, EncodeError, bounded};
 pub use event::{

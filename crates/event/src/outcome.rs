@@ -102,6 +102,8 @@ pub enum Status {
     ListFiltered,
     /// The answer was not a valid message, or not an answer to this call.
     MalformedReply,
+    /// The gateway had no credential for the receiver; the call never ran.
+    NoCredential,
     /// It completed.
     Ok,
     /// The receiver answered with a JSON-RPC error.
@@ -124,7 +126,7 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Cancelled,
         Self::ClientGone,
@@ -132,6 +134,7 @@ impl Status {
         Self::InputRequired,
         Self::ListFiltered,
         Self::MalformedReply,
+        Self::NoCredential,
         Self::Ok,
         Self::ProtocolError,
         Self::ReplyTooLarge,
@@ -154,6 +157,7 @@ impl Status {
             Self::Cancelled
             | Self::ClientGone
             | Self::HttpError
+            | Self::NoCredential
             | Self::ProtocolError
             | Self::TimedOut
             | Self::ToolError
@@ -173,6 +177,7 @@ impl Status {
             Self::InputRequired => "input-required",
             Self::ListFiltered => "list-filtered",
             Self::MalformedReply => "malformed-reply",
+            Self::NoCredential => "no-credential",
             Self::Ok => "ok",
             Self::ProtocolError => "protocol-error",
             Self::ReplyTooLarge => "reply-too-large",

@@ -1,8 +1,8 @@
 use crate::{
-    Actor, ActorKind, Answered, Asked, Basis, CallId, Chain, ClaimedClient, Decision, Direction,
-    ENTRY_BYTES_MAX, Effect, Environment, Event, EventId, Evidence, EvidenceKind, Hop, HopRole,
-    Kind, LeafHash, Level, MethodClass, Outcome, Payload, Refusal, Refused, Resource, ResourceKind,
-    Sequence, Stamp, Status, TaskState, Time, Transport, bounded,
+    Actor, ActorKind, Answered, Asked, Basis, CacheUse, CallId, Chain, ClaimedClient, Credential,
+    Decision, Direction, ENTRY_BYTES_MAX, Effect, Environment, Event, EventId, Evidence,
+    EvidenceKind, Hop, HopRole, Kind, LeafHash, Level, MethodClass, Outcome, Payload, Refusal,
+    Refused, Resource, ResourceKind, Sequence, Stamp, Status, TaskState, Time, Transport, bounded,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -255,6 +255,33 @@ fn with_reports(text: &str) -> Vec<Event> {
     events
 }
 
+/// What came after reports: credentials for servers.
+fn with_credentials(text: &str) -> Vec<Event> {
+    let details = |pairs: [(&str, &str); 2]| {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let issued = details([("cache", "miss"), ("provider", text)]);
+    let refused = details([("problem", text), ("reason", "credential.unreachable")]);
+    let mut events = vec![
+        Event::credential(stamp(3, text), Kind::CredentialIssued, Some(actor(text)), issued),
+        Event::credential(stamp(4, text), Kind::CredentialRefused, None, refused),
+    ];
+    let credential = |cache| Credential {
+        cache,
+        provider: text.to_owned(),
+        sha256: "00ff".to_owned(),
+        provider_type: "static".to_owned(),
+    };
+    let answered = every_kind(text).into_iter().find(|event| event.kind == Kind::CallAnswered);
+    let answered = answered.unwrap();
+    for cache in [CacheUse::Hit, CacheUse::Miss] {
+        events.push(Event { credential: Some(credential(cache)), ..answered.clone() });
+    }
+    let outcome = Some(Outcome::new(Status::NoCredential, 7));
+    events.push(Event { outcome, ..answered });
+    events
+}
+
 fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
@@ -282,6 +309,11 @@ fn bytes_of_handles_never_change() {
 #[test]
 fn bytes_of_reports_never_change() {
     check_golden("tests/golden/events-v1-reports.jsonl", &with_reports(AWKWARD));
+}
+
+#[test]
+fn bytes_of_credentials_never_change() {
+    check_golden("tests/golden/events-v1-credentials.jsonl", &with_credentials(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";
@@ -355,7 +387,7 @@ fn bounded_cuts_at_characters_and_says_so() {
 proptest! {
     #[test]
     fn encoding_is_canonical_and_reads_back(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}|.{0,8}") {
-        for event in every_kind(&text).into_iter().chain(in_sequence(&text)) {
+        for event in every_kind(&text).into_iter().chain(in_sequence(&text)).chain(with_credentials(&text)) {
             let bytes = event.encode().unwrap();
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             prop_assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes.clone());
