@@ -1,5 +1,6 @@
 //! The checked configuration: read once, all mistakes reported at once, with their places.
 
+mod credential;
 mod file;
 mod log;
 mod operation;
@@ -21,6 +22,7 @@ use gateway::config::{
 };
 use gateway::tls::ServerTls;
 use settings::{Mistake, Text};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) tls: TlsFiles,
     /// The servers behind the gateway; none in a configuration for `wrap` alone.
     pub(crate) servers: Vec<NamedServer>,
+    /// What the gateway shows to them, by name.
+    pub(crate) credentials: BTreeMap<String, broker::Config>,
     /// The name of the first server, which `wrap` gives to the program that it starts.
     pub(crate) server_name: String,
     pub(crate) log: LogConfig,
@@ -120,6 +124,7 @@ impl Checker<'_> {
     fn config(&mut self, file: File) -> Config {
         let listener = self.listener(&file.gateway);
         let tls = self.tls(&file);
+        let credentials = self.credentials(&file.server);
         let (server_name, servers) = self.servers(&file.server, &file.limits.server);
         let answers = match file.gateway.answers.as_deref() {
             None | Some("next-commit") => AnswerDurability::NextCommit,
@@ -152,6 +157,7 @@ impl Checker<'_> {
             tls,
             server_name,
             servers,
+            credentials,
             log,
             policy_directory: self.path(file.policy.directory.unwrap_or_else(|| "policy".into())),
             policy_reload: (reload > 0).then(|| Duration::from_millis(reload)),

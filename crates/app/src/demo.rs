@@ -144,6 +144,7 @@ fn gateway(config: &Config, running: &Running) -> anyhow::Result<Arc<Gateway>> {
         policy: Arc::clone(&running.policy),
         definitions: Arc::clone(&running.definitions),
         servers: config.servers()?,
+        credentials: config.broker()?,
         listener: config.listener.clone(),
         limits: config.limits.clone(),
         answers: config.answers,

@@ -71,6 +71,7 @@ async fn examine(path: &std::path::Path) -> Vec<Finding> {
     findings.extend(log::check(&config));
     findings.extend(certificates::check(&config, clock.now().unix_s()));
     findings.push(files::policies(&config));
+    findings.extend(files::credentials(&config));
     let running = log::is_running(&config.log.directory);
     findings.extend(machine::check(&config, running));
     findings.extend(network::check(&config, running).await);

@@ -7,6 +7,11 @@ pub(crate) fn variables(names: &[String]) -> Vec<(String, String)> {
     names.iter().filter_map(|name| Some((name.clone(), variable(name)?))).collect()
 }
 
+/// The variable in which the configuration says that a secret is.
+pub(crate) fn secret(name: &str) -> Option<String> {
+    variable(name)
+}
+
 /// All variables that are text.
 pub(crate) fn all() -> Vec<(String, String)> {
     std::env::vars_os()

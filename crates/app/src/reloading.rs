@@ -96,6 +96,7 @@ impl Reloading {
         let tls = TlsFiles { listener: None, ..config.tls.clone() };
         let certificates = Certificates::load_beside(&tls, &self.servers_tls)?;
         let servers = certificates.for_servers(config.servers()?);
+        let credentials = config.broker()?;
         let verifier = if changes.touch("identity") {
             self.new_verifier(&config).await?
         } else {
@@ -109,6 +110,7 @@ impl Reloading {
             limits: config.limits.clone(),
             allowed_hosts: config.listener.allowed_hosts.clone(),
             allowed_origins: config.listener.allowed_origins.clone(),
+            credentials,
         })?;
         let is_new = |name: &str| servers.added.iter().chain(&servers.changed).any(|n| n == name);
         remembered::restore(&self.gateway, handles, is_new);

@@ -36,6 +36,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
     let servers = certificates.for_servers(config.servers()?);
     let tls = certificates.listener();
     let verifier = Arc::new(Verifier::new(&config.identity)?);
+    let credentials = config.broker()?;
     let listener = listen(config.listener.address, "gateway.listen").await?;
     let pages_listener = match config.operation.metrics {
         Some(address) => Some(listen(address, "metrics.listen").await?),
@@ -60,6 +61,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
         policy: Arc::clone(&running.policy),
         definitions: Arc::clone(&running.definitions),
         servers,
+        credentials,
         listener: Listener { tls, ..config.listener.clone() },
         limits: config.limits.clone(),
         answers: config.answers,

@@ -9,6 +9,7 @@ use gateway::config::{AnswerDurability, Command, Limits, Listener, Stderr};
 use gateway::{WrapEnd, WrapParts, WrapUrlParts};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::local;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -260,6 +261,7 @@ fn own_config(arguments: &Wrap, number: usize) -> anyhow::Result<Config> {
         tls: TlsFiles::default(),
         server_name: arguments.name.clone(),
         servers: Vec::new(),
+        credentials: BTreeMap::new(),
         log: LogConfig {
             segment_bytes: SEGMENT_BYTES,
             free_bytes_min: 64 << 20,

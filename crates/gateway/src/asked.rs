@@ -9,12 +9,13 @@ use crate::pipeline::{Received, chain_of, length};
 use crate::proof::Proof;
 use crate::session::Owner;
 use audit::Receipt;
+use broker::Lent;
 use event::{Actor, CallId, Chain, Outcome, Payload, Status, TaskState, Transport};
 use policy::Permit;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// How a message reached the gateway.
@@ -56,6 +57,8 @@ pub(crate) struct Asked {
     pub(crate) marks: Marks,
     /// What its answer lists, if it asks for a list.
     pub(crate) list: Option<Box<ListAsked>>,
+    /// The credential that it goes to the server with, once there is one.
+    pub(crate) lent: OnceLock<Lent>,
 }
 
 /// What has become of a call; whoever shares it sees the same.
@@ -133,6 +136,7 @@ impl Asked {
             watched,
             marks: Marks::default(),
             list: None,
+            lent: OnceLock::new(),
         }
     }
 
@@ -163,7 +167,7 @@ impl Asked {
     }
 
     pub(crate) fn proof(&self) -> Proof<'_> {
-        Proof::new(&self.permit, &self.receipt)
+        Proof::new(&self.permit, &self.receipt).with(self.lent.get())
     }
 
     /// The outcome and sizes for the record.

@@ -8,6 +8,7 @@ use crate::config::NamedServer;
 use crate::endpoint::is_batch;
 use crate::event_stream::Streams;
 use crate::inbound::Inbound;
+use crate::lending::Lending;
 use crate::pipeline::{Admitted, Pipeline, Received};
 use crate::quota::{Actors, Meter};
 use crate::refusal::{Refusal, json_response};
@@ -35,6 +36,8 @@ pub(crate) struct Stops {
 pub(crate) struct Backend {
     pub(crate) pipeline: Pipeline,
     pub(crate) upstream: Arc<Upstream>,
+    /// What the gateway shows to the server, where it has to show something.
+    pub(crate) lending: Option<Lending>,
     pub(crate) stops: Stops,
     /// Clients of HTTP+SSE.
     pub(crate) streams: Arc<Streams>,

@@ -14,13 +14,13 @@ use crate::lapse::Lapse;
 use crate::pipeline::{Caller, Pipeline, Received, length};
 use crate::refusal::{Detail, error_message, json_response};
 use crate::relay::event_stream_head;
-use crate::session::{Owner, Session};
+use crate::session::Session;
 use crate::source::Source;
 use crate::unheard::Passed;
 use crate::upstream::Upstream;
 use crate::upstream::bridge::Bridge;
 use crate::upstream::conversation::Conversation;
-use crate::upstream::http::{HttpUpstream, Outbound, SendError, root};
+use crate::upstream::http::{HttpUpstream, Outbound, SendError, no_program, root};
 use crate::upstream::lines::Lines;
 use crate::upstream::waiting::Behind;
 use crate::withheld::{Scene, Withheld, Withholding};
@@ -79,6 +79,8 @@ impl Backend {
             reported: None,
             passed: Passed::default(),
         });
+        let lent = Box::pin(self.lend_to(exchange, &received.caller, client)).await;
+        let Some((exchange, client)) = lent else { return };
         match &*self.upstream {
             Upstream::Http(http) => {
                 let outbound = Outbound { method, headers, body: received.raw };
@@ -120,9 +122,12 @@ impl Backend {
             Err(error) => {
                 let failure = Failure::from(&error);
                 tracing::warn!(call = %asked.call, "{}", failure.message);
-                let detail = Detail { call: asked.call, reason: "upstream.broke" };
-                let message = error_message(None, 50_201, &failure.message, &detail);
-                json_response(StatusCode::BAD_GATEWAY, message)
+                let (code, status, reason) = match failure.status {
+                    Status::NoCredential => failure.terms(),
+                    _ => (50_201, StatusCode::BAD_GATEWAY, "upstream.broke"),
+                };
+                let detail = Detail { call: asked.call, reason };
+                json_response(status, error_message(None, code, &failure.message, &detail))
             }
         });
     }
@@ -136,6 +141,9 @@ impl Backend {
         let Some(headers) = received.headers else {
             return Err(SendError::Unreachable("there is no HTTP exchange".to_owned()));
         };
+        if let Some(lending) = self.lending.as_ref().filter(|_| self.upstream.is_remote()) {
+            lending.lend(asked, &received.caller).await.map_err(|_| SendError::NoCredential)?;
+        }
         let http = match (&*self.upstream, &session.program) {
             (Upstream::Http(http), _) => http,
             (Upstream::Stdio(_) | Upstream::Sse(_), Some(program)) => {
@@ -143,7 +151,7 @@ impl Backend {
                 return Ok(empty(StatusCode::ACCEPTED));
             }
             (Upstream::Stdio(_) | Upstream::Sse(_), None) => {
-                return Err(SendError::Unreachable("the session has no program".to_owned()));
+                return Err(no_program());
             }
         };
         let headers = headers::upstream_request(headers, true);
@@ -294,17 +302,14 @@ impl Exchange<'_> {
             return Err(SendError::Unreachable("the call is over".to_owned()));
         };
         match (&self.session, &self.call.method) {
-            (Some(session), _) => session
-                .program
-                .clone()
-                .ok_or_else(|| SendError::Unreachable("the session has no program".to_owned())),
+            (Some(session), _) => session.program.clone().ok_or_else(no_program),
             (None, Method::Initialize) => match self.upstream {
-                Upstream::Stdio(bridge) => self.start_program(bridge, &asked.owner).await,
+                Upstream::Stdio(bridge) => self.start_program(bridge, asked).await,
                 Upstream::Sse(server) => Conversation::connect(server, asked.proof()).await,
                 Upstream::Http(_) => Err(no_session()),
             },
             (None, _) if self.call.is_modern() => match self.upstream {
-                Upstream::Stdio(bridge) => bridge.shared(&asked.owner),
+                Upstream::Stdio(bridge) => bridge.shared(&asked.owner, asked.lent.get()),
                 Upstream::Sse(_) | Upstream::Http(_) => Err(no_session()),
             },
             (None, _) => Err(no_session()),
@@ -315,16 +320,16 @@ impl Exchange<'_> {
     async fn start_program(
         &self,
         bridge: &Bridge,
-        owner: &Owner,
+        asked: &Asked,
     ) -> Result<Arc<Conversation>, SendError> {
-        let started = bridge.start();
+        let started = bridge.start(asked.lent.get());
         if !matches!(started, Err(SendError::Full(_))) {
             return started;
         }
-        let Some(session) = self.pipeline.sessions.make_room(owner) else { return started };
+        let Some(session) = self.pipeline.sessions.make_room(&asked.owner) else { return started };
         // Its place is free when its program has ended.
         self.pipeline.end_session(&session).await;
-        bridge.start()
+        bridge.start(asked.lent.get())
     }
 
     /// The first line decides the form: an answer alone goes as JSON, anything before it as a stream.

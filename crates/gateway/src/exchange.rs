@@ -285,7 +285,7 @@ impl Exchange<'_> {
             Upstream::Http(http) => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                sent = http.send_own(self.headers.clone(), answer) => sent,
+                sent = http.send_own(self.about.lent.get(), self.headers.clone(), answer) => sent,
             },
             Upstream::Stdio(_) | Upstream::Sse(_) => session.send_own(answer).await,
         };

@@ -27,6 +27,9 @@ impl Failure {
     pub(crate) fn terms(&self) -> (i64, StatusCode, &'static str) {
         match self.status {
             Status::Unreachable => (50_200, StatusCode::BAD_GATEWAY, "upstream.unreachable"),
+            Status::NoCredential => {
+                (50_311, StatusCode::SERVICE_UNAVAILABLE, "credential.unavailable")
+            }
             Status::TimedOut => (50_400, StatusCode::GATEWAY_TIMEOUT, "upstream.timed-out"),
             Status::ReplyTooLarge => (50_202, StatusCode::BAD_GATEWAY, "upstream.reply-too-large"),
             Status::MalformedReply => (50_203, StatusCode::BAD_GATEWAY, "upstream.malformed-reply"),
@@ -54,6 +57,7 @@ impl From<&SendError> for Failure {
     fn from(error: &SendError) -> Self {
         let status = match error {
             SendError::Unreachable(_) | SendError::Unproven(_) => Status::Unreachable,
+            SendError::NoCredential => Status::NoCredential,
             SendError::Broken(_) => Status::TransportFailure,
             SendError::NotTaken(_) => Status::HttpError,
             SendError::TimedOut(_) => Status::TimedOut,

@@ -14,6 +14,7 @@ use crate::tally::Tally;
 use crate::upstream::http::BadUpstream;
 use arc_swap::ArcSwap;
 use audit::Recorder;
+use broker::Broker;
 use identity::Verifier;
 use policy::Engine;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub definitions: Arc<Definitions>,
     /// The servers behind the gateway: at least one, each name once.
     pub servers: Vec<NamedServer>,
+    /// What the gateway shows to the servers.
+    pub credentials: Broker,
     /// Where to listen.
     pub listener: Listener,
     /// Bounds.
@@ -87,6 +90,7 @@ impl Gateway {
             limits: parts.limits,
             allowed_hosts: parts.listener.allowed_hosts.clone(),
             allowed_origins: parts.listener.allowed_origins.clone(),
+            credentials: parts.credentials,
         };
         let maker = Maker {
             recorder: parts.recorder.clone(),

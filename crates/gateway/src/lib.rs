@@ -29,6 +29,7 @@ mod handles;
 mod headers;
 mod inbound;
 mod lapse;
+mod lending;
 mod listed;
 mod listener;
 mod noise;

@@ -18,6 +18,7 @@ use crate::refusal::{self, Cause, Known, Refusal};
 use crate::schemas::Schemas;
 use crate::session::{NoPlace, Owner, Session, Sessions};
 use audit::{Receipt, Recorder, Unavailable};
+use broker::Lent;
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, Direction, Event, Status};
 use http::HeaderMap;
@@ -362,7 +363,12 @@ impl Pipeline {
                 session: ending.session.clone(),
             },
         );
-        let event = Event { handles: ending.handles.clone(), details: ending.details(), ..event };
+        let event = Event {
+            credential: asked.lent.get().and_then(Lent::on_record),
+            details: ending.details(),
+            handles: ending.handles.clone(),
+            ..event
+        };
         let recorded = match durability {
             AnswerDurability::BeforeRelease => self.recorder.record(&event).await.map(|_| ()),
             AnswerDurability::NextCommit => self.recorder.submit(&event),

@@ -2,6 +2,7 @@
 //! durably on record. Both values can only be made by `policy` and `audit`.
 
 use audit::Receipt;
+use broker::Lent;
 use bytes::Bytes;
 use policy::Permit;
 
@@ -20,6 +21,8 @@ impl Cleared {
 pub(crate) struct Proof<'a> {
     permit: &'a Permit,
     receipt: &'a Receipt,
+    /// What the gateway shows to the server, where it has to show something.
+    lent: Option<&'a Lent>,
 }
 
 /// The proofs belong to different calls.
@@ -29,7 +32,17 @@ pub(crate) struct Unproven;
 
 impl<'a> Proof<'a> {
     pub(crate) fn new(permit: &'a Permit, receipt: &'a Receipt) -> Self {
-        Self { permit, receipt }
+        Self { permit, receipt, lent: None }
+    }
+
+    /// The same, with the credential that the call goes with.
+    pub(crate) fn with(self, lent: Option<&'a Lent>) -> Self {
+        Self { lent, ..self }
+    }
+
+    /// The credential that the call goes with.
+    pub(crate) fn lent(self) -> Option<&'a Lent> {
+        self.lent
     }
 
     /// Marks bytes as sent on behalf of this call.

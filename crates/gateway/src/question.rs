@@ -10,6 +10,7 @@ use bytes::Bytes;
 use event::{Actor, CallId, Chain, Direction, Event, Status};
 use mcp::Message;
 use policy::Verdict;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 impl Pipeline {
@@ -98,6 +99,7 @@ impl Pipeline {
                 sent: Instant::now(),
                 marks: Marks::default(),
                 list: None,
+                lent: OnceLock::new(),
                 watched: self.watch_question(call, known.call),
             }),
             Err(unavailable) => Err(Refusal::new(Cause::Unrecordable(unavailable), known)),

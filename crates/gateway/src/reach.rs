@@ -21,9 +21,11 @@ impl Reach {
         let found = match status {
             Status::Unreachable => Some(now),
             // These say nothing of whether the server is there.
-            Status::Unknown | Status::Cancelled | Status::ClientGone | Status::TransportFailure => {
-                return;
-            }
+            Status::Cancelled
+            | Status::ClientGone
+            | Status::NoCredential
+            | Status::TransportFailure
+            | Status::Unknown => return,
             _ => None,
         };
         *self.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner) = found;
@@ -48,6 +50,7 @@ mod tests {
         assert!(!reach.is_unreachable(now));
         reach.note(Status::Unreachable, now);
         reach.note(Status::Cancelled, now);
+        reach.note(Status::NoCredential, now);
         assert!(reach.is_unreachable(now));
         assert!(!reach.is_unreachable(now + REMEMBERED));
         reach.note(Status::ToolError, now);

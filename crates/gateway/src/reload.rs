@@ -7,6 +7,7 @@ use crate::definitions::Definitions;
 use crate::event_stream::Streams;
 use crate::gateway::Gateway;
 use crate::handles::Handles;
+use crate::lending::Lending;
 use crate::observer::Observer;
 use crate::pipeline::Pipeline;
 use crate::quota::{Actors, Meter, Quotas};
@@ -20,6 +21,7 @@ use crate::upstream::http::{BadUpstream, HttpUpstream};
 use crate::upstream::sse::SseUpstream;
 use crate::withheld::Strays;
 use audit::Recorder;
+use broker::Broker;
 use identity::Verifier;
 use policy::Engine;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct Changeable {
     pub allowed_hosts: Vec<String>,
     /// As in [`Listener`](crate::config::Listener).
     pub allowed_origins: Vec<String>,
+    /// What the gateway shows to the servers. What was issued before is forgotten.
+    pub credentials: Broker,
 }
 
 /// What a reload did with the servers, by name.
@@ -108,7 +112,7 @@ impl Maker {
             let same = before
                 .iter()
                 .find(|b| b.name() == server.name && b.definition.server == server.server);
-            self.backend(server, same.map(Arc::as_ref), limits, &actors).map(Arc::new)
+            self.backend(server, same.map(Arc::as_ref), changeable, &actors).map(Arc::new)
         };
         changeable.servers.iter().map(of).collect()
     }
@@ -117,10 +121,13 @@ impl Maker {
         &self,
         server: &NamedServer,
         before: Option<&Backend>,
-        limits: &Limits,
+        changeable: &Changeable,
         actors: &Arc<Actors>,
     ) -> Result<Backend, BadUpstream> {
-        let limits = limits_of(limits, &server.quota);
+        let limits = limits_of(&changeable.limits, &server.quota);
+        let lender = changeable.credentials.lender(&server.name);
+        let lending = lender.map(|lender| Lending::new(lender, &self.recorder));
+        let upstream = self.upstream(server, before, (&limits, lending.is_some()))?;
         let kept = before.map(|backend| &backend.pipeline);
         let meter = before
             .filter(|backend| backend.definition.quota == server.quota)
@@ -150,7 +157,8 @@ impl Maker {
                 ),
                 reach: kept.map_or_else(|| Arc::new(Reach::default()), |k| Arc::clone(&k.reach)),
             },
-            upstream: self.upstream(server, before, &limits)?,
+            upstream,
+            lending,
             stops: before.map_or_else(|| self.stops.child(), |before| before.stops.clone()),
             streams: before
                 .map_or_else(|| Arc::new(Streams::default()), |before| Arc::clone(&before.streams)),
@@ -167,16 +175,21 @@ impl Maker {
         &self,
         server: &NamedServer,
         before: Option<&Backend>,
-        limits: &Limits,
+        (limits, needs_credential): (&Limits, bool),
     ) -> Result<Arc<Upstream>, BadUpstream> {
+        let is_same = |before: &Backend| {
+            before.pipeline.limits == *limits && before.lending.is_some() == needs_credential
+        };
         Ok(match (&server.server, before) {
-            (_, Some(before)) if before.pipeline.limits == *limits => Arc::clone(&before.upstream),
+            (_, Some(before)) if is_same(before) => Arc::clone(&before.upstream),
             (Server::Http { url, tls }, _) => {
-                Arc::new(Upstream::Http(HttpUpstream::new(url, tls, limits)?))
+                let http = HttpUpstream::new(url, tls, limits)?;
+                Arc::new(Upstream::Http(http.needing_credential(needs_credential)))
             }
             (Server::Sse { url, tls }, _) => {
                 let strays = Strays::new(&self.recorder, &server.name, None);
                 let sse = SseUpstream::new(url, tls, limits, strays)?;
+                let sse = sse.needing_credential(needs_credential);
                 Arc::new(Upstream::Sse(Box::new(sse)))
             }
             (Server::Stdio(_), Some(before)) => Arc::clone(&before.upstream),

@@ -24,3 +24,13 @@ pub(crate) enum Upstream {
     Stdio(Bridge),
     Sse(Box<SseUpstream>),
 }
+
+impl Upstream {
+    /// Whether it is behind a network, and not a program of the gateway's own.
+    pub(crate) fn is_remote(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Sse(_) => true,
+            Self::Stdio(_) => false,
+        }
+    }
+}

@@ -142,6 +142,8 @@ pub(crate) struct Server {
     pub(crate) stderr: Option<String>,
     /// TLS towards an `https` server.
     pub(crate) tls: Option<ServerTls>,
+    /// What the gateway shows to the server, or gives to the local program. Default: nothing.
+    pub(crate) credential: Option<broker::Config>,
     /// What this server may be asked for, on top of `[limits.server]`.
     pub(crate) limits: Quota,
 }

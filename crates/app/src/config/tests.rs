@@ -284,3 +284,35 @@ fn no_mistake_repeats_a_secret_that_stands_where_none_belongs() {
         }
     }
 }
+
+#[test]
+fn credentials_are_checked_with_the_rest() {
+    let with = |more: &str| SMALL.replace("[identity]", &format!("{more}\n[identity]"));
+    let config =
+        parse(&with("[server.credential]\ntype = \"static\"\nsecret_file = \"s\"")).unwrap();
+    let credential = &config.credentials["crm"];
+    assert_eq!(credential.secret_file.as_deref(), Some(Path::new("/etc/cs/s")));
+    let mistakes =
+        parse(&with("[server.credential]\ntype = \"magic\"\nsecret = \"canary\"")).unwrap_err();
+    assert!(
+        mistakes.iter().any(|m| m.starts_with("line 7, column 8: unknown word")),
+        "{mistakes:?}"
+    );
+    assert!(mistakes.iter().any(|m| m.contains("unknown field `secret`")), "{mistakes:?}");
+    assert!(!mistakes.concat().contains("canary"), "{mistakes:?}");
+    let mistakes =
+        parse(&with("[server.credential]\ntype = \"static\"\nscope = \"a\"")).unwrap_err();
+    assert_eq!(
+        mistakes[0],
+        "line 8, column 1: `server.credential.scope`: goes with `oauth-client-credentials` only"
+    );
+    assert_eq!(mistakes.len(), 2);
+    let program = SMALL.replace(
+        "url = \"http://127.0.0.1:1/mcp\"",
+        "command = [\"x\"]\n[server.credential]\ntype = \"static\"\nsecret_env = \"S\"",
+    );
+    assert!(parse(&program).unwrap_err()[0].contains("server.credential.variable"));
+    let clear = with("[server.credential]\ntype = \"static\"\nsecret_env = \"S\"")
+        .replace("127.0.0.1", "crm.example");
+    assert!(parse(&clear).unwrap_err()[0].contains("in the clear"));
+}

@@ -48,6 +48,23 @@ pub(super) fn policies(config: &Config) -> Finding {
     Finding::ok("policies", format!("{} policies can be used", report.policies))
 }
 
+/// Whether what credentials for servers are made with is there.
+pub(super) fn credentials(config: &Config) -> Option<Finding> {
+    if config.credentials.is_empty() {
+        return None;
+    }
+    Some(match config.broker() {
+        Ok(_) => {
+            Finding::ok("credentials", format!("{} can be asked for", config.credentials.len()))
+        }
+        Err(error) => Finding::error("credentials", format!("{error:#}"))
+            .because(
+                "the gateway does not start with it; a running one keeps the old configuration",
+            )
+            .so("put the secret or key there, for its owner only (chmod 600)"),
+    })
+}
+
 #[cfg(unix)]
 fn mode(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -6,6 +6,7 @@ use crate::serve::{Site, exchange, free_address};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
@@ -123,6 +124,44 @@ fn another_configuration_is_taken_over_whole_or_not_at_all() {
     assert_eq!(rejected[0].get("needs_restart"), None);
     let key = site.path("keys/log.key.pub");
     run(&["verify", text(&site.path("log")), "--key", text(&key)]).good();
+}
+
+#[test]
+fn a_gateway_needs_the_secrets_that_its_servers_want() {
+    const SECRET: &str = "canary-of-the-server";
+    let site = Site::new()
+        .with("[server.credential]\ntype = \"static\"\nsecret_file = \"keys/crm.secret\"\n");
+    let config = site.config();
+    let said = run(&["serve", "--config", text(&config)]).bad();
+    assert!(said.contains("credential of server `server-1`: cannot read `"), "{said}");
+    let secret = site.path("keys/crm.secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let said = run(&["doctor", "--config", text(&config)]).out;
+    assert!(said.contains("can be used by others: run `chmod 600` on it"), "{said}");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut running = site.serve();
+    assert!(site.call("/mcp").starts_with("HTTP/1.1 502 "));
+    // What cannot be used is not taken over; the other one goes on.
+    site.change_all(&[("crm.secret", "none.secret")]);
+    running.until_told("the changed configuration is not used");
+    assert!(site.call("/mcp").starts_with("HTTP/1.1 502 "));
+    site.change_all(&[("none.secret", "crm.secret"), ("\"static\"", "\"static\"\nname = \"key\"")]);
+    running.until_told("another configuration is active");
+    assert!(site.call("/mcp").starts_with("HTTP/1.1 502 "));
+    running.ask_to_stop();
+    let ended = running.end();
+    assert_eq!(ended.status, Some(0));
+    assert!(!ended.err.contains(SECRET) && !ended.out.contains(SECRET));
+    let issued = site.details("credential.issued");
+    let names: Vec<_> = issued.iter().map(|details| details["provider"].as_str()).collect();
+    assert_eq!(names, [Some("static"), Some("key")], "once for each configuration");
+    for file in std::fs::read_dir(site.path("log")).unwrap() {
+        let path = file.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let shows = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!shows, "{}", path.display());
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use super::http::SendError;
 use crate::config::Command;
 use crate::session::Owner;
 use crate::withheld::Strays;
+use broker::Lent;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,25 +41,35 @@ impl Bridge {
         }
     }
 
-    /// A program of its own, for a new session.
-    pub(crate) fn start(&self) -> Result<Arc<Conversation>, SendError> {
+    /// A program of its own, for a new session, with the credential that it is given.
+    pub(crate) fn start(&self, lent: Option<&Lent>) -> Result<Arc<Conversation>, SendError> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             SendError::Full(
                 "as many server programs run as are allowed; try again later".to_owned(),
             )
         })?;
-        Conversation::start(&self.command, self.line_bytes_max, slot, self.strays.another())
+        let mut command = Cow::Borrowed(&self.command);
+        if let Some((name, value)) = lent.and_then(Lent::variable) {
+            let environment = &mut command.to_mut().environment;
+            environment.retain(|(other, _)| other != name);
+            environment.push((name.to_owned(), value.to_owned()));
+        }
+        Conversation::start(&command, self.line_bytes_max, slot, self.strays.another())
             .map_err(|error| SendError::Unreachable(error.to_string()))
     }
 
     /// The program that serves this caller's calls without a session.
-    pub(crate) fn shared(&self, owner: &Owner) -> Result<Arc<Conversation>, SendError> {
+    pub(crate) fn shared(
+        &self,
+        owner: &Owner,
+        lent: Option<&Lent>,
+    ) -> Result<Arc<Conversation>, SendError> {
         let mut by_owner = self.by_owner();
         if let Some(conversation) = by_owner.get(owner).filter(|c| !c.is_ended()) {
             return Ok(Arc::clone(conversation));
         }
         by_owner.remove(owner);
-        let conversation = self.start()?;
+        let conversation = self.start(lent)?;
         by_owner.insert(owner.clone(), Arc::clone(&conversation));
         Ok(conversation)
     }

@@ -100,7 +100,7 @@ impl Conversation {
     ) -> Result<Arc<Self>, SendError> {
         let (endpoint, spoken) = upstream.open(proof).await?;
         let ended = CancellationToken::new();
-        let peer = Peer::Stream { endpoint, ended: ended.clone() };
+        let peer = Peer::stream(endpoint, proof, ended.clone());
         let line_bytes_max = upstream.event_bytes_max;
         let conversation = Self::with(peer, line_bytes_max, upstream.strays.another());
         tokio::spawn(read_stream(Arc::clone(&conversation), spoken, ended));

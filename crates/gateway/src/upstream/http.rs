@@ -4,11 +4,12 @@ use crate::config::Limits;
 use crate::proof::{Proof, Unproven};
 use crate::tls::ServerTls;
 use crate::upstream::lanes::{Lanes, ServerBody};
+use broker::Lent;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// The connections to one Streamable HTTP endpoint.
@@ -18,6 +19,8 @@ pub(crate) struct HttpUpstream {
     uri: Uri,
     /// Of every request, such as the gateway's own credential.
     headers: HeaderMap,
+    /// Whether nothing may go there without a credential of the gateway.
+    needs_credential: bool,
     reply_timeout: Duration,
 }
 
@@ -37,6 +40,9 @@ pub(crate) enum SendError {
     /// The proofs are not of this call; nothing was sent.
     #[error(transparent)]
     Unproven(#[from] Unproven),
+    /// The server wants a credential of the gateway, and there is none; nothing was sent.
+    #[error("the gateway has no credential for this server")]
+    NoCredential,
     /// No connection could be made, or no process started; nothing was sent.
     #[error("upstream server is not reachable: {0}")]
     Unreachable(String),
@@ -70,7 +76,13 @@ impl HttpUpstream {
         let lanes = Lanes::new(tls, limits.connect_timeout).map_err(|e| bad(format!("{e}")))?;
         let lanes = Arc::new(lanes);
         let headers = HeaderMap::new();
-        Ok(Self { lanes, uri, headers, reply_timeout: limits.reply_timeout })
+        let reply_timeout = limits.reply_timeout;
+        Ok(Self { lanes, uri, headers, needs_credential: false, reply_timeout })
+    }
+
+    /// The same server; whether nothing goes there without a credential.
+    pub(crate) fn needing_credential(self, needs_credential: bool) -> Self {
+        Self { needs_credential, ..self }
     }
 
     /// The same server, with these headers in every request instead of others of the same name.
@@ -90,15 +102,28 @@ impl HttpUpstream {
         outbound: Outbound,
     ) -> Result<Response<ServerBody>, SendError> {
         proof.check()?;
-        self.exchange(outbound).await
+        self.exchange(outbound, proof.lent()).await
     }
 
     /// Sends a message that the gateway itself wrote in answer to the server.
-    pub(crate) async fn send_own(&self, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
-        self.exchange(Outbound { method: Method::POST, headers, body }).await.map(|_| ())
+    pub(crate) async fn send_own(
+        &self,
+        lent: Option<&Lent>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        let outbound = Outbound { method: Method::POST, headers, body };
+        self.exchange(outbound, lent).await.map(|_| ())
     }
 
-    async fn exchange(&self, outbound: Outbound) -> Result<Response<ServerBody>, SendError> {
+    async fn exchange(
+        &self,
+        outbound: Outbound,
+        lent: Option<&Lent>,
+    ) -> Result<Response<ServerBody>, SendError> {
+        if self.needs_credential && lent.is_none() {
+            return Err(SendError::NoCredential);
+        }
         let mut request = Request::new(Full::new(outbound.body));
         *request.method_mut() = outbound.method;
         *request.uri_mut() = self.uri.clone();
@@ -106,16 +131,30 @@ impl HttpUpstream {
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, value.clone());
         }
+        if let Some(lent) = lent {
+            lent.dress(request.headers_mut());
+        }
         match tokio::time::timeout(self.reply_timeout, self.lanes.request(request)).await {
             Err(_) => Err(SendError::TimedOut(self.reply_timeout)),
             Ok(Ok(response)) if response.status().is_informational() => {
                 Err(SendError::Broken("it switched protocols, which nobody asked for".to_owned()))
             }
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                if let Some(lent) = lent.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+                    // Nothing is sent again: the next call gets another credential.
+                    lent.reject(Instant::now());
+                }
+                Ok(response)
+            }
             Ok(Err(error)) if error.is_connect() => Err(SendError::Unreachable(root(&error))),
             Ok(Err(error)) => Err(SendError::Broken(root(&error))),
         }
     }
+}
+
+/// A session has nobody at its other end.
+pub(crate) fn no_program() -> SendError {
+    SendError::Unreachable("the session has no program".to_owned())
 }
 
 /// The innermost cause, which names what went wrong ("connection refused").

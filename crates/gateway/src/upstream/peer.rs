@@ -4,6 +4,7 @@
 use super::http::{HttpUpstream, Outbound, SendError};
 use super::process::{Input, Process, Shared};
 use crate::proof::Proof;
+use broker::Lent;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
@@ -25,7 +26,12 @@ pub(super) enum Peer {
         slot: Mutex<Option<OwnedSemaphorePermit>>,
     },
     /// A server that speaks on a stream of events, and hears at an address that it named there.
-    Stream { endpoint: HttpUpstream, ended: CancellationToken },
+    Stream {
+        endpoint: HttpUpstream,
+        /// The credential that the last call went with: what the gateway says of its own goes with it too.
+        lent: Mutex<Option<Lent>>,
+        ended: CancellationToken,
+    },
 }
 
 impl Peer {
@@ -37,6 +43,14 @@ impl Peer {
         }
     }
 
+    pub(super) fn stream(
+        endpoint: HttpUpstream,
+        proof: Proof<'_>,
+        ended: CancellationToken,
+    ) -> Self {
+        Self::Stream { endpoint, lent: Mutex::new(proof.lent().cloned()), ended }
+    }
+
     /// Sends a message on behalf of a call.
     pub(super) async fn send(&self, proof: Proof<'_>, raw: Bytes) -> Result<(), SendError> {
         match self {
@@ -45,7 +59,8 @@ impl Peer {
                 let line = proof.clear(raw)?;
                 input.send(line).await.map_err(|e| SendError::Unreachable(e.to_string()))
             }
-            Self::Stream { endpoint, .. } => {
+            Self::Stream { endpoint, lent, .. } => {
+                *lent.lock().unwrap_or_else(PoisonError::into_inner) = proof.lent().cloned();
                 let outbound = Outbound { method: Method::POST, headers: posted(), body: raw };
                 let (head, body) = endpoint.send(proof, outbound).await?.into_parts();
                 // What it says beside its status goes nowhere.
@@ -65,7 +80,10 @@ impl Peer {
                 let input = self.input().ok_or_else(ended)?;
                 input.send_own(message).await.map_err(|e| SendError::Unreachable(e.to_string()))
             }
-            Self::Stream { endpoint, .. } => endpoint.send_own(posted(), message).await,
+            Self::Stream { endpoint, lent, .. } => {
+                let lent = lent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                endpoint.send_own(lent.as_ref(), posted(), message).await
+            }
         }
     }
 

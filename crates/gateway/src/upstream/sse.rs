@@ -50,6 +50,11 @@ impl SseUpstream {
         })
     }
 
+    /// The same server; whether nothing goes there without a credential.
+    pub(crate) fn needing_credential(self, needs_credential: bool) -> Self {
+        Self { http: self.http.needing_credential(needs_credential), ..self }
+    }
+
     /// Opens the stream on behalf of a call and waits for the address; what comes after that is there
     /// to be read.
     pub(super) async fn open(&self, proof: Proof<'_>) -> Result<(HttpUpstream, Spoken), SendError> {

@@ -116,6 +116,7 @@ fn backend(parts: WrapUrlParts) -> Result<Backend, BadUpstream> {
             reach: Arc::default(),
         },
         upstream: Arc::new(Upstream::Http(upstream)),
+        lending: None,
         streams: Arc::default(),
         stops: Stops { soft: CancellationToken::new(), hard: CancellationToken::new() },
         exchanges: TaskTracker::new(),

@@ -16,6 +16,7 @@ mod certificates;
 mod chains;
 mod client;
 mod correlation;
+mod credentials;
 mod disconnects;
 mod eras;
 mod event_stream;

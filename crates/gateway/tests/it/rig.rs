@@ -6,6 +6,7 @@ use crate::trail::{self, Trail};
 use crate::upstream::Upstream;
 use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
+use broker::Broker;
 use gateway::config::{
     AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) free_bytes_min: u64,
     /// A disk in memory instead of a directory.
     pub(crate) memory: Option<Memory>,
+    pub(crate) credentials: Broker,
 }
 
 /// A running gateway.
@@ -95,6 +97,7 @@ impl Plan {
             observer: Arc::new(Unobserved),
             free_bytes_min: 0,
             memory: None,
+            credentials: Broker::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Plan {
             limits: self.limits,
             allowed_hosts: vec![address.to_string()],
             allowed_origins: self.origins,
+            credentials: self.credentials,
         };
         let parts = changeable.clone();
         let gateway = Gateway::new(Parts {
@@ -145,6 +149,7 @@ impl Plan {
             policy: engine(&self.policy),
             definitions: Arc::clone(&self.definitions),
             servers: parts.servers,
+            credentials: parts.credentials,
             listener: Listener {
                 public_url: None,
                 address,
