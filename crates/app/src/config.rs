@@ -201,10 +201,9 @@ impl Checker<'_> {
             SocketAddr::from(([127, 0, 0, 1], 8_700))
         });
         let path = gateway.path.clone().unwrap_or_else(|| "/mcp".to_owned());
-        let taken = path == "/healthz" || path.starts_with("/s/");
-        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || taken {
-            let problem =
-                "must be a path such as `/mcp`, other than `/healthz` and those below `/s/`";
+        let taken = ["/s/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix));
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || taken || path == "/healthz" {
+            let problem = "must be a path such as `/mcp`, other than `/healthz` and those below `/s/` and `/.well-known/`";
             self.wrong("gateway.path", problem);
         }
         let public_url = gateway.public_url.as_deref().and_then(|url| {

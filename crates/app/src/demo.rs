@@ -141,6 +141,7 @@ fn gateway(config: &Config, running: &Running) -> anyhow::Result<Arc<Gateway>> {
     Ok(Arc::new(Gateway::new(Parts {
         recorder: running.recorder.clone(),
         identity: Arc::new(Verifier::new(&config.identity)?),
+        authorization_servers: config.identity.authorization_servers(),
         policy: Arc::clone(&running.policy),
         definitions: Arc::clone(&running.definitions),
         servers: config.servers()?,

@@ -106,6 +106,7 @@ impl Reloading {
         let handles = self.handles_of_new(&config).await;
         let servers = self.gateway.reload(&Changeable {
             identity: Arc::clone(&verifier),
+            authorization_servers: config.identity.authorization_servers(),
             servers,
             limits: config.limits.clone(),
             allowed_hosts: config.listener.allowed_hosts.clone(),

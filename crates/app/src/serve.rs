@@ -58,6 +58,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
     let gateway = Arc::new(Gateway::new(Parts {
         recorder: running.recorder.clone(),
         identity: Arc::clone(&verifier),
+        authorization_servers: config.identity.authorization_servers(),
         policy: Arc::clone(&running.policy),
         definitions: Arc::clone(&running.definitions),
         servers,

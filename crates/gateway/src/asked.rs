@@ -28,12 +28,14 @@ pub(crate) struct Origin {
     pub(crate) transport: Transport,
     /// What the client presented in the TLS handshake.
     pub(crate) certificates: Option<identity::Certificates>,
+    /// Where the metadata of the endpoint are that it was sent to.
+    pub(crate) metadata: Option<Arc<str>>,
 }
 
 impl Origin {
     /// Of what comes over no connection.
     pub(crate) fn local(transport: Transport) -> Self {
-        Self { peer: None, address: None, transport, certificates: None }
+        Self { peer: None, address: None, transport, certificates: None, metadata: None }
     }
 }
 

@@ -100,6 +100,14 @@ impl Endpoint {
         }
     }
 
+    /// The name of the server; none when it is all of them.
+    pub(crate) fn server(&self) -> Option<&str> {
+        match self {
+            Self::One(backend) => Some(backend.name()),
+            Self::All(_) => None,
+        }
+    }
+
     /// Ends one session.
     pub(crate) async fn close_session(&self, id: &[u8]) {
         match self {

@@ -3,7 +3,6 @@
 //! room, so that they can take neither away from others. They are refused later, when it is known what they
 //! ask for.
 
-use crate::claims;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::inbound::Inbound;
@@ -12,6 +11,7 @@ use crate::refusal::Cause;
 use crate::reload::Door;
 use crate::resource;
 use crate::table::Route;
+use crate::{access, claims};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -46,6 +46,9 @@ impl Gateway {
         body: Incoming,
     ) -> Result<Place<'_>, TurnedAway> {
         if matches!(route, Route::Nowhere) {
+            if self.described(uri).is_some() {
+                return Err(TurnedAway::Noise(Cause::Method(access::METHODS)));
+            }
             let endpoints = self.table.load().endpoints().join(" ");
             return Err(TurnedAway::Noise(Cause::Path(endpoints)));
         }
@@ -159,6 +162,9 @@ pub(crate) fn check_head(
     }
     if !headers::origin_allowed(map, allowed_origins) {
         return Err(Cause::Origin(shown(http::header::ORIGIN)));
+    }
+    if access::has_token_in_query(uri) {
+        return Err(Cause::TokenInQuery);
     }
     if let Some(name) = claims::overrides(map) {
         return Err(Cause::Override(name.as_str()));

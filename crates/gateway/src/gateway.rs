@@ -38,6 +38,8 @@ pub struct Parts {
     pub policy: Arc<Engine>,
     /// What the servers declare.
     pub definitions: Arc<Definitions>,
+    /// As in [`Changeable`].
+    pub authorization_servers: Vec<String>,
     /// The servers behind the gateway: at least one, each name once.
     pub servers: Vec<NamedServer>,
     /// What the gateway shows to the servers.
@@ -86,6 +88,7 @@ impl Gateway {
         let exchanges = TaskTracker::new();
         let changeable = Changeable {
             identity: parts.identity,
+            authorization_servers: parts.authorization_servers,
             servers: parts.servers,
             limits: parts.limits,
             allowed_hosts: parts.listener.allowed_hosts.clone(),

@@ -97,6 +97,7 @@ async fn serve_connection(
         address: Some(peer.ip()),
         transport: Transport::Http,
         certificates: None,
+        metadata: None,
     };
     let Some(tls) = &gateway.listener.tls else {
         return connection::serve(gateway, (stream, Protocol::AsItBegins), origin, stop).await;
@@ -156,7 +157,8 @@ pub(crate) async fn answer(
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-/// What is there beside the MCP endpoints: what others serve, and a health check for load balancers.
+/// What is there beside the MCP endpoints: what others serve, metadata of the endpoints, and a health check for
+/// load balancers.
 async fn elsewhere(
     gateway: &Gateway,
     request: &RequestHead,
@@ -178,6 +180,9 @@ async fn elsewhere(
         if let Some(answer) = beside.answer(request, read) {
             return Some(answer.await.map(ReplyBody::whole));
         }
+    }
+    if let Some(metadata) = gateway.metadata(request) {
+        return Some(metadata);
     }
     if request.uri.path() != "/healthz" {
         return None;
@@ -214,6 +219,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let uri = parts.uri;
         let door = self.door.load_full();
+        let origin = Origin { metadata: self.metadata_url(&uri), ..origin };
         let mut inbound = Inbound {
             method: parts.method,
             headers: parts.headers,

@@ -426,6 +426,7 @@ pub(crate) fn known(received: &Received, call: Option<&Call>, actor: Option<&Act
             .map(crate::session::handle_digest),
         request_bytes: length(&received.raw),
         id: call.and_then(|c| c.id.clone()),
+        metadata: received.origin.metadata.clone(),
     }
 }
 

@@ -118,6 +118,7 @@ impl Pipeline {
             session: Some(session.digest.clone()),
             request_bytes: bytes,
             id: call.id.clone(),
+            metadata: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the codes by which servers answer for names and methods that they do not have. A refusal is never a
 //! bare 400: clients of both eras would take that for a server of the old one.
 
+use crate::access::Challenge;
 use crate::asked::Origin;
 use crate::body::ReplyBody;
 use crate::quota::{Exceeded, Whose};
@@ -14,8 +15,9 @@ use audit::{Recorder, Unavailable};
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, ClaimedClient, Direction, Event, Resource, Transport};
 use http::{HeaderValue, Response, StatusCode, header};
-use identity::Rejection;
+use identity::{Reason, Rejection};
 use mcp::RequestId;
+use std::sync::Arc;
 
 /// Why a message was refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,8 @@ pub(crate) enum Cause {
     Origin(String),
     #[error("the header `{0}` would make another request of this one: leave it out")]
     Override(&'static str),
+    #[error("{TOKEN_IN_QUERY}")]
+    TokenInQuery,
     #[error("nothing is served at this path; MCP endpoints here: {0}")]
     Path(String),
     #[error("this method is not served here; those that are: {0}")]
@@ -158,6 +162,7 @@ impl Cause {
             Self::Host(_) => terms(40_310, StatusCode::FORBIDDEN, "http.host"),
             Self::Origin(_) => terms(40_311, StatusCode::FORBIDDEN, "http.origin"),
             Self::Override(_) => terms(40_005, StatusCode::BAD_REQUEST, "http.override"),
+            Self::TokenInQuery => terms(40_006, StatusCode::BAD_REQUEST, "http.token-in-query"),
             Self::Path(_) => terms(40_420, StatusCode::NOT_FOUND, "http.path"),
             Self::Method(_) => terms(40_500, StatusCode::METHOD_NOT_ALLOWED, "http.method"),
             Self::Unidentified(rejection) if rejection.is_retryable() => {
@@ -227,6 +232,8 @@ pub(crate) struct Known {
     pub(crate) request_bytes: u64,
     /// The request's id; `None` for notifications and for what could not be read.
     pub(crate) id: Option<RequestId>,
+    /// Where the metadata of the endpoint are that it was sent to.
+    pub(crate) metadata: Option<Arc<str>>,
 }
 
 /// A refused message.
@@ -257,16 +264,26 @@ impl Refusal {
         )
     }
 
+    /// What a client without access is told of how to get it. No error is named to one that showed no
+    /// credential, or none of a kind that counts here (RFC 6750 section 3.1).
+    fn challenge(&self) -> Option<Challenge<'_>> {
+        let error = match &self.cause {
+            Cause::Unidentified(rejection) if rejection.is_retryable() => return None,
+            Cause::Unidentified(rejection) => match rejection.reason {
+                Reason::Missing | Reason::MalformedHeader => None,
+                _ => Some(("invalid_token", rejection.client_message())),
+            },
+            Cause::TokenInQuery => Some(("invalid_request", TOKEN_IN_QUERY)),
+            _ => return None,
+        };
+        Some(Challenge { error, metadata: self.known.metadata.as_deref() })
+    }
+
     /// The HTTP answer for the caller.
     pub(crate) fn response(&self) -> Response<ReplyBody> {
         let mut response = json_response(self.cause.status(), self.message());
-        if let (Cause::Unidentified(_), StatusCode::UNAUTHORIZED) =
-            (&self.cause, self.cause.status())
-        {
-            response.headers_mut().insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer error=\"invalid_token\""),
-            );
+        if let Some(challenge) = self.challenge().and_then(|challenge| challenge.header()) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Cause::Method(allowed) = &self.cause {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
@@ -278,6 +295,9 @@ impl Refusal {
         response
     }
 }
+
+/// What the caller is told of a token where it must not be.
+const TOKEN_IN_QUERY: &str = "access tokens are not taken from the URL: send an `Authorization` header, and get another token";
 
 /// What the caller is told of a bound.
 fn exceeded(exceeded: Exceeded) -> &'static str {

@@ -36,6 +36,9 @@ const RETIRE_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Changeable {
     /// Who calls.
     pub identity: Arc<Verifier>,
+    /// Issuers of the authorization servers that clients may get their tokens from; clients are told of them
+    /// when the gateway knows its public URL.
+    pub authorization_servers: Vec<String>,
     /// The servers: at least one, each name once.
     pub servers: Vec<NamedServer>,
     /// Bounds. Those on connections, calls and programs of the whole gateway, and on answers of running
@@ -64,6 +67,7 @@ pub struct Reloaded {
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) identity: Arc<Verifier>,
+    pub(crate) authorization_servers: Vec<String>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) request_bytes_max: usize,
@@ -74,6 +78,7 @@ impl Door {
     pub(crate) fn new(changeable: &Changeable) -> Self {
         Self {
             identity: Arc::clone(&changeable.identity),
+            authorization_servers: changeable.authorization_servers.clone(),
             allowed_hosts: changeable.allowed_hosts.clone(),
             allowed_origins: changeable.allowed_origins.clone(),
             request_bytes_max: changeable.limits.request_bytes_max,

@@ -44,6 +44,17 @@ impl PublicUrl {
         after.split('/').next().unwrap_or_default().to_owned()
     }
 
+    /// The path before the paths of the gateway; empty when there is none.
+    pub(crate) fn path(&self) -> &str {
+        self.0.get(self.before_path()..).unwrap_or_default()
+    }
+
+    /// How long scheme and authority are.
+    pub(crate) fn before_path(&self) -> usize {
+        let scheme = self.0.find("://").map_or(0, |at| at + "://".len());
+        scheme + self.authority().len()
+    }
+
     /// The URI of a path of the gateway.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)

@@ -22,6 +22,10 @@ pub struct Config {
     /// What `aud` must say, compared byte by byte. Default: empty, then it is the canonical URI of the
     /// endpoint that is called, which isolates servers from each other; that needs `gateway.public_url`.
     pub audience: String,
+    /// Names of the providers whose issuers clients are told of as authorization servers, where they can get
+    /// tokens for the endpoints (RFC 9728). Their issuers are `https` URLs. Needs `gateway.public_url`.
+    /// Default: none, then clients are told nothing.
+    pub authorization_servers: Vec<String>,
     /// Whether endpoints have canonical URIs. No key of its own.
     #[serde(skip)]
     pub has_resources: bool,
@@ -41,6 +45,7 @@ impl Default for Config {
             allow_anonymous: false,
             api_key: Vec::new(),
             audience: String::new(),
+            authorization_servers: Vec::new(),
             has_resources: false,
             provider: Vec::new(),
             token_cache_entries_max: 10_000,
@@ -234,6 +239,17 @@ impl fmt::Display for Problem {
 }
 
 impl Config {
+    /// The issuers that clients may be told of as authorization servers, in the order of the configuration.
+    #[must_use]
+    pub fn authorization_servers(&self) -> Vec<String> {
+        let told = self.authorization_servers.iter().filter_map(|name| self.named(name));
+        told.map(|provider| provider.issuer.clone()).collect()
+    }
+
+    fn named(&self, name: &str) -> Option<&ProviderConfig> {
+        self.provider.iter().find(|provider| provider.name == name)
+    }
+
     /// Everything that is wrong, in the order of the fields; empty when the configuration can be used.
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {
@@ -249,6 +265,11 @@ impl Config {
             found.name(&format!("{path}.name"), &key.name);
             if api_key::parse_digest(&key.sha256).is_none() {
                 found.add(&format!("{path}.sha256"), "write `sha256:` and 64 hex digits");
+            }
+        }
+        for (index, name) in self.authorization_servers.iter().enumerate() {
+            if let Some(problem) = self.authorization_server_problem(name) {
+                found.add(&format!("authorization_servers[{index}]"), problem);
             }
         }
         for (index, provider) in self.provider.iter().enumerate() {
@@ -278,6 +299,19 @@ impl Config {
             );
         }
         found.0
+    }
+
+    /// Whether clients can be told of this name as that of an authorization server.
+    fn authorization_server_problem(&self, name: &str) -> Option<&'static str> {
+        let Some(provider) = self.named(name) else {
+            return Some("must be the `name` of a provider");
+        };
+        if !self.has_resources {
+            return Some("needs `gateway.public_url`");
+        }
+        let url = Url::parse(&provider.issuer).ok();
+        (!url.is_some_and(|url| provider.is_found_at(&url)))
+            .then_some("its `issuer` must be an `https` URL without user, query and fragment")
     }
 
     fn check_provider(&self, path: &str, provider: &ProviderConfig, found: &mut Problems) {
@@ -322,6 +356,18 @@ impl Config {
 }
 
 impl ProviderConfig {
+    /// Whether its issuer can be an authorization server: an `https` URL without query and fragment (RFC 8414
+    /// section 2), for development `http` at a loopback address.
+    fn is_found_at(&self, issuer: &Url) -> bool {
+        let loopback = issuer.host().is_some_and(|host| fetch::is_loopback_host(&host));
+        let insecure = issuer.scheme() == "http" && loopback && self.allow_insecure_loopback;
+        let plain = issuer.username().is_empty() && issuer.password().is_none();
+        (issuer.scheme() == "https" || insecure)
+            && plain
+            && issuer.query().is_none()
+            && issuer.fragment().is_none()
+    }
+
     fn source_problems(&self) -> Vec<(&'static str, String)> {
         let url = match (&self.jwks_url, &self.jwks_file) {
             (None, None) => {

@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod authorization;
 mod batches;
 mod beside;
 mod bypass;

@@ -332,17 +332,16 @@ async fn other_paths_and_methods_are_answered_without_the_server() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_counts_for_nothing_and_goes_nowhere() {
+async fn a_token_in_the_query_is_refused_and_goes_nowhere() {
     let (upstream, rig) = rig().await;
     let token = rig.token("alice");
     let path = format!("/mcp?access_token={token}");
-    let ask = Ask { path: path.clone(), ..modern_call("1", "echo") };
-    assert_eq!(ask.send(rig.address).await.status, 401);
     let ask = Ask { path, ..modern_call("1", "echo") };
-    assert_eq!(ask.token(&token).send(rig.address).await.status, 200);
+    assert_eq!(ask.clone().send(rig.address).await.status, 400);
+    assert_eq!(ask.token(&token).send(rig.address).await.status, 400);
     let trail = rig.stop_with(|log| assert!(!trail::mentions(log, &token))).await;
-    assert_eq!(trail.refusals().len(), 1);
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(trail.refusals().len(), 2);
+    assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]

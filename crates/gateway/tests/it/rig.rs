@@ -8,7 +8,7 @@ use crate::{messages, within};
 use audit::{Clock, Place, Recorder};
 use broker::Broker;
 use gateway::config::{
-    AnswerDurability, Command, Limits, Listener, NamedServer, Quota, Server, Stderr,
+    AnswerDurability, Command, Limits, Listener, NamedServer, PublicUrl, Quota, Server, Stderr,
 };
 use gateway::tls::{ListenerTls, ServerTls};
 use gateway::{Beside, Changeable, Definitions, Gateway, Observer, Parts, Unobserved};
@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) answers: AnswerDurability,
     pub(crate) origins: Vec<String>,
     pub(crate) tls: Option<ListenerTls>,
+    /// Where clients find it. Then its tokens are for single endpoints, and its issuer is told of.
+    pub(crate) public_url: Option<&'static str>,
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) quota: Quota,
@@ -91,6 +93,7 @@ impl Plan {
             answers: AnswerDurability::BeforeRelease,
             origins: Vec::new(),
             tls: None,
+            public_url: None,
             beside: None,
             definitions: definitions(),
             quota: Quota::default(),
@@ -132,7 +135,8 @@ impl Plan {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let changeable = Changeable {
-            identity: Arc::new(verifier(&issuer)),
+            identity: Arc::new(verifier(&issuer, self.public_url)),
+            authorization_servers: self.public_url.iter().map(|_| ISSUER.to_owned()).collect(),
             servers: std::iter::once(("srv", self.server))
                 .chain(self.more)
                 .map(|(name, server)| named(name, server, &self.quota))
@@ -146,12 +150,13 @@ impl Plan {
         let gateway = Gateway::new(Parts {
             recorder: recorder.clone(),
             identity: parts.identity,
+            authorization_servers: parts.authorization_servers,
             policy: engine(&self.policy),
             definitions: Arc::clone(&self.definitions),
             servers: parts.servers,
             credentials: parts.credentials,
             listener: Listener {
-                public_url: None,
+                public_url: self.public_url.map(|url| PublicUrl::parse(url).unwrap()),
                 address,
                 path: "/mcp".to_owned(),
                 allowed_hosts: parts.allowed_hosts,
@@ -188,7 +193,11 @@ impl Plan {
 
 impl Rig {
     pub(crate) fn token(&self, subject: &str) -> String {
-        self.issuer.token(subject, AUDIENCE, self.recorder.clock().now(), 600).unwrap()
+        self.token_for(subject, AUDIENCE)
+    }
+
+    pub(crate) fn token_for(&self, subject: &str, audience: &str) -> String {
+        self.issuer.token(subject, audience, self.recorder.clock().now(), 600).unwrap()
     }
 
     /// Sends as `alice`.
@@ -202,7 +211,7 @@ impl Rig {
 
     /// A verifier like the one in use, and not the same.
     pub(crate) fn another_verifier(&self) -> Arc<Verifier> {
-        Arc::new(verifier(&self.issuer))
+        Arc::new(verifier(&self.issuer, None))
     }
 
     /// Opens a session as `alice`.
@@ -311,9 +320,10 @@ pub(crate) fn log_config(clock: Clock, free_bytes_min: u64) -> tlog::Config {
     config
 }
 
-fn verifier(issuer: &TokenIssuer) -> Verifier {
+fn verifier(issuer: &TokenIssuer, public_url: Option<&str>) -> Verifier {
     let config = Config {
-        audience: AUDIENCE.to_owned(),
+        audience: if public_url.is_some() { String::new() } else { AUDIENCE.to_owned() },
+        has_resources: public_url.is_some(),
         provider: vec![ProviderConfig {
             name: "ci".to_owned(),
             issuer: ISSUER.to_owned(),

@@ -88,6 +88,39 @@ fn each_mistake_has_its_place() {
 }
 
 #[test]
+fn authorization_servers_are_providers_that_clients_can_find() {
+    let of = |issuer: &str| Config {
+        has_resources: true,
+        authorization_servers: vec!["ci".to_owned()],
+        ..config(ProviderConfig { issuer: issuer.to_owned(), ..provider() })
+    };
+    let good = of("https://issuer.example/realm");
+    assert_eq!(good.check(), Vec::new());
+    assert_eq!(good.authorization_servers(), ["https://issuer.example/realm"]);
+    assert!(config(provider()).authorization_servers().is_empty());
+    let wrong = ["authorization_servers[0]"];
+    for issuer in [
+        "issuer",
+        "http://issuer.example",
+        "http://127.0.0.1:1",
+        "https://u@i.example",
+        "https://i.example/?a",
+        "https://i.example#a",
+    ] {
+        assert_eq!(paths(&of(issuer)), wrong, "{issuer}");
+    }
+    let mut local = of("http://127.0.0.1:1");
+    local.provider[0].allow_insecure_loopback = true;
+    assert_eq!(local.check(), Vec::new());
+    local.provider[0].issuer = "http://issuer.example".to_owned();
+    assert_eq!(paths(&local), wrong);
+    assert_eq!(paths(&Config { has_resources: false, ..good.clone() }), wrong);
+    let names = vec!["ci".to_owned(), "nobody".to_owned()];
+    let unknown = Config { authorization_servers: names, ..good };
+    assert_eq!(paths(&unknown), ["authorization_servers[1]"]);
+}
+
+#[test]
 fn key_set_addresses_must_be_safe() {
     let bad = |url: &str, insecure: bool| {
         let provider = ProviderConfig {
