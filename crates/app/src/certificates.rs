@@ -8,7 +8,7 @@ pub(crate) use self::in_use::InUse;
 use self::in_use::{Expiring, Role};
 use crate::cadence::Cadence;
 use crate::certificate::Certificate;
-use crate::config::{PairFiles, ServerTlsFiles, TlsFiles};
+use crate::config::{ClientCertificates, PairFiles, ServerTlsFiles, TlsFiles};
 use crate::digest;
 use anyhow::Context as _;
 use gateway::config::{NamedServer, Server};
@@ -64,7 +64,10 @@ impl Certificates {
         let listener = match &files.listener {
             Some(pair) => {
                 let identity = keep_pair(pair, (Role::Listener, ""), &mut kept)?;
-                Some(ListenerTls::new(identity)?)
+                Some(match files.client_certificates {
+                    ClientCertificates::Off => ListenerTls::new(identity)?,
+                    ClientCertificates::Request => ListenerTls::asking_for_certificates(identity)?,
+                })
             }
             None => None,
         };
@@ -326,7 +329,7 @@ mod tests {
         write_pair(&pair);
         let of = |roots| {
             let server = ServerTlsFiles { roots, pair: Some(pair.clone()) };
-            TlsFiles { listener: None, servers: [("crm".to_owned(), server)].into() }
+            TlsFiles { servers: [("crm".to_owned(), server)].into(), ..TlsFiles::default() }
         };
         let tls = |certificates: &Certificates| certificates.servers.0["crm"].1.clone();
         let first = Certificates::load(&of(None)).unwrap();
@@ -378,7 +381,7 @@ mod tests {
         let roots = directory.path().join("ca.pem");
         fs::copy(&pair.certificate, &roots).unwrap();
         let server = ServerTlsFiles { roots: Some(roots.clone()), pair: None };
-        let tls = TlsFiles { listener: None, servers: [("crm".to_owned(), server)].into() };
+        let tls = TlsFiles { servers: [("crm".to_owned(), server)].into(), ..TlsFiles::default() };
         let mut certificates = Certificates::load(&tls).unwrap();
         let first = used(&certificates);
         fs::write(&roots, "nothing").unwrap();

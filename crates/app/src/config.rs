@@ -11,7 +11,7 @@ mod tls;
 pub(crate) use self::log::{LogConfig, RetentionConfig, S3Config, TsaConfig, WitnessConfig};
 pub(crate) use self::operation::OperationConfig;
 pub(crate) use self::signals::{SignalsConfig, TransmitterConfig};
-pub(crate) use self::tls::{PairFiles, ServerTlsFiles, TlsFiles};
+pub(crate) use self::tls::{ClientCertificates, PairFiles, ServerTlsFiles, TlsFiles};
 
 use self::file::File;
 use crate::{digest, environment};

@@ -142,7 +142,7 @@ impl Reloading {
 
     /// The keys of its providers are there before anybody is judged by it.
     async fn new_verifier(&self, config: &Config) -> anyhow::Result<Arc<Verifier>> {
-        let verifier = Verifier::new(&config.identity)?;
+        let verifier = Verifier::new(&config.identity)?.remembering(&self.verifier);
         let verifier = verifier.with_revocations(Arc::clone(self.verifier.revocations()));
         for (provider, loaded) in verifier.warm_up(self.recorder.clock().now()).await {
             if let Err(error) = loaded {

@@ -68,6 +68,7 @@ fn remembered(asked: &Event, answered: &Event, age: Duration) -> Option<(String,
     let handle = |digest: &String, is_task: bool| Remembered {
         digest: digest.clone(),
         owner: (actor.provider.clone(), actor.id.clone()),
+        bound_to: actor.bound_to().map(str::to_owned),
         root: asked.root.unwrap_or(call),
         last: call,
         used_with: (!is_task).then(|| (resource.method.clone(), resource.names.clone())),

@@ -38,6 +38,20 @@ impl Actor {
         }
     }
 
+    /// What names the key that the actor's token is bound to, if it is bound to one: whoever shows the same
+    /// identity without this key may be somebody else.
+    #[must_use]
+    pub fn bound_to(&self) -> Option<&str> {
+        self.chain
+            .iter()
+            .map(|hop| &hop.evidence)
+            .filter(|evidence| evidence.kind == EvidenceKind::Jwt)
+            .find_map(|evidence| {
+                let certificate = evidence.certificate.as_ref().map(|own| own.sha256.as_str());
+                evidence.proof_key.as_deref().or(certificate)
+            })
+    }
+
     /// The upstream server itself, as the sender of a request towards the client.
     #[must_use]
     pub fn server(name: &str) -> Self {
@@ -132,6 +146,9 @@ pub struct Evidence {
     /// Audience that the token was issued for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<String>,
+    /// The certificate that was presented in the TLS handshake, when the identity rests on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
     /// Expiry of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<Time>,
@@ -155,6 +172,13 @@ pub struct Evidence {
     pub kid: Option<String>,
     /// The sort of evidence.
     pub kind: EvidenceKind,
+    /// How possession of the key that it is bound to was shown, with this very request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// RFC 7638 SHA-256 thumbprint (base64url) of the key that signed the proof; none when the certificate
+    /// says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_key: Option<String>,
     /// SHA-256 of the token as presented, lowercase hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_sha256: Option<String>,
@@ -167,6 +191,7 @@ impl Evidence {
         Self {
             alg: None,
             aud: None,
+            certificate: None,
             exp: None,
             iat: None,
             iss: None,
@@ -175,9 +200,36 @@ impl Evidence {
             keys_fetched: None,
             kid: None,
             kind,
+            proof: None,
+            proof_key: None,
             token_sha256: None,
         }
     }
+}
+
+/// A certificate (RFC 5280), by what finds it again at whoever issued it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Name of the issuer (RFC 4514); absent when it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Serial number, lowercase hex; absent when it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// SHA-256 of its DER form, lowercase hex.
+    pub sha256: String,
+}
+
+/// How possession of a private key was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// A signed proof beside the token (RFC 9449).
+    Dpop,
+    /// The handshake of the TLS connection (RFC 8705).
+    Mtls,
+    /// A workload proof token (draft-ietf-wimse-wpt).
+    Wpt,
 }
 
 /// The sort of evidence behind a hop.
@@ -186,6 +238,8 @@ impl Evidence {
 pub enum EvidenceKind {
     /// A static key from the configuration; development only.
     ApiKey,
+    /// A certificate presented in the TLS handshake (RFC 5280).
+    Certificate,
     /// The gateway's own configuration.
     Configuration,
     /// A signed JSON Web Token (RFC 7519).

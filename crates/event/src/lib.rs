@@ -11,7 +11,9 @@ mod resource;
 mod sequence;
 mod time;
 
-pub use actor::{Actor, ActorKind, Evidence, EvidenceKind, Hop, HopRole, Level};
+pub use actor::{
+    Actor, ActorKind, Certificate, Evidence, EvidenceKind, Hop, HopRole, Level, Proof,
+};
 pub use credential::{CacheUse, Credential};
 pub use decision::{Basis, Decision, Effect};
 pub use encode::{DecodeError, Draft, ENTRY_BYTES_MAX, EncodeError, bounded};

@@ -58,6 +58,8 @@ pub struct Remembered {
     pub digest: String,
     /// Provider and id of the actor who got it.
     pub owner: (String, String),
+    /// The key that the actor's token was bound to.
+    pub bound_to: Option<String>,
     /// First call of its chain.
     pub root: CallId,
     /// The last call that it was part of.
@@ -225,7 +227,7 @@ impl Handles {
         let used_with = remembered.used_with.map(|(method, names)| usage(&method, &names));
         let (root, last) = (remembered.root, remembered.last);
         let grant = Grant { serial: 0, used_with, root, last, since };
-        let (owner, most) = (Owner::new(provider, id), self.bounds.most());
+        let (owner, most) = (Owner::new(provider, id, remembered.bound_to), self.bounds.most());
         self.lock().grant(remembered.digest, owner, grant, most);
     }
 
@@ -343,7 +345,7 @@ mod tests {
     }
 
     fn owner(id: usize) -> Owner {
-        Owner::new("ci".to_owned(), id.to_string())
+        Owner::new("ci".to_owned(), id.to_string(), None)
     }
 
     fn grant(since: Instant) -> Grant {
@@ -395,6 +397,7 @@ mod tests {
             let remembered = Remembered {
                 digest: digest.to_owned(),
                 owner: ("ci".to_owned(), "1".to_owned()),
+                bound_to: None,
                 root: call(1),
                 last: call(2),
                 used_with: None,

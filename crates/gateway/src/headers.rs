@@ -77,11 +77,14 @@ const CLAIMS_BEGIN: [&str; 14] = [
 ];
 
 /// Request headers that something is decided by, beside those of MCP.
-const NEVER_NOMINATED: [HeaderName; 7] = [
+const NEVER_NOMINATED: [HeaderName; 10] = [
     header::ACCEPT,
     header::AUTHORIZATION,
     header::CONTENT_ENCODING,
     header::CONTENT_TYPE,
+    DPOP,
+    WORKLOAD_IDENTITY_TOKEN,
+    WORKLOAD_PROOF_TOKEN,
     header::HOST,
     header::ORIGIN,
     LAST_EVENT_ID,

@@ -92,7 +92,7 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection keeps small packets back");
     }
-    let origin = Origin {
+    let mut origin = Origin {
         peer: Some(peer.to_string().into()),
         address: Some(peer.ip()),
         transport: Transport::Http,
@@ -111,6 +111,7 @@ async fn serve_connection(
     };
     match shaken {
         Ok(Ok(stream)) => {
+            origin.certificates = tls::presented(&stream);
             let http2 = tls::chose_http2(&stream);
             let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
             connection::serve(Arc::clone(&gateway), (stream, protocol), origin, stop).await;

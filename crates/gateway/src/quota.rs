@@ -223,7 +223,7 @@ impl Pipeline {
             return Ok(Slot::default());
         }
         self.quotas
-            .take(|| Owner::of(actor), received.raw.len(), Instant::now())
+            .take(|| Owner::with_any_key(actor), received.raw.len(), Instant::now())
             .map_err(|cause| Refusal::new(cause, known(received, Some(call), Some(actor))))
     }
 }

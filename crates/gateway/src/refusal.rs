@@ -279,11 +279,30 @@ impl Refusal {
         Some(Challenge { error, metadata: self.known.metadata.as_deref() })
     }
 
+    /// How the caller can show who it is (RFC 6750 section 3, RFC 9449 section 7.1). A client that knows one
+    /// challenge only reads the first; one whose proof was missing or wrong gets no other.
+    fn challenges(&self) -> Vec<HeaderValue> {
+        let bearer = self.challenge().and_then(|challenge| challenge.header());
+        let dpop = match &self.cause {
+            Cause::Unidentified(rejection) => rejection.dpop_challenge(),
+            _ => None,
+        };
+        let dpop = dpop.and_then(|mut challenge| {
+            if let Some(metadata) = &self.known.metadata {
+                challenge.push_str(&format!(", resource_metadata=\"{metadata}\""));
+            }
+            HeaderValue::try_from(challenge).ok()
+        });
+        let missing = matches!(&self.cause, Cause::Unidentified(r) if r.reason == Reason::Missing);
+        let bearer = bearer.filter(|_| dpop.is_none() || missing);
+        bearer.into_iter().chain(dpop).collect()
+    }
+
     /// The HTTP answer for the caller.
     pub(crate) fn response(&self) -> Response<ReplyBody> {
         let mut response = json_response(self.cause.status(), self.message());
-        if let Some(challenge) = self.challenge().and_then(|challenge| challenge.header()) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges() {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
         }
         if let Cause::Method(allowed) = &self.cause {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -21,20 +21,34 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Who a session belongs to. Kind and provider count: the same name from two providers is two actors.
+/// Who a session belongs to. Kind and provider count: the same name from two providers is two actors. So
+/// does the key that the actor's token is bound to: what was opened with proof of it is nothing that a
+/// stolen token of the same actor opens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     provider: String,
     id: String,
+    key: Option<String>,
 }
 
 impl Owner {
-    pub(crate) fn new(provider: String, id: String) -> Self {
-        Self { provider, id }
+    /// The owner of this provider and name, whose token is bound to this key.
+    pub(crate) fn new(provider: String, id: String, key: Option<String>) -> Self {
+        Self { provider, id, key }
     }
 
     pub(crate) fn of(actor: &Actor) -> Self {
-        Self { provider: actor.provider.clone(), id: actor.id.clone() }
+        Self { key: actor.bound_to().map(str::to_owned), ..Self::with_any_key(actor) }
+    }
+
+    /// The actor by all of its keys: what it may have, it may have once.
+    pub(crate) fn with_any_key(actor: &Actor) -> Self {
+        Self::new(actor.provider.clone(), actor.id.clone(), None)
+    }
+
+    /// Provider and name: the actor by all of its keys.
+    pub(crate) fn actor(&self) -> (&str, &str) {
+        (&self.provider, &self.id)
     }
 }
 

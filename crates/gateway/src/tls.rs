@@ -3,14 +3,19 @@
 //! below.
 
 use arc_swap::ArcSwap;
+use identity::Certificates;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -152,18 +157,75 @@ pub struct ListenerTls {
     config: Arc<ServerConfig>,
 }
 
+/// Takes every certificate whose key the handshake proves, and trusts none: whom it names is judged where a
+/// refusal is on record.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if CHAIN_MAX <= intermediates.len() {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 impl ListenerTls {
     /// TLS with this certificate; HTTP/2 and HTTP/1.1 are offered by ALPN.
     ///
     /// # Errors
     /// [`BadPem::Library`].
     pub fn new(identity: Arc<Identity>) -> Result<Self, BadPem> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(VERSIONS)
-            .map_err(|error| BadPem::Library(error.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(identity);
-        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+        Ok(Self { config: Arc::new(listening(identity, Arc::new(NoClientAuth))?) })
+    }
+
+    /// The same, which asks clients for certificates. They need not have any.
+    ///
+    /// # Errors
+    /// [`BadPem::Library`].
+    pub fn asking_for_certificates(identity: Arc<Identity>) -> Result<Self, BadPem> {
+        let mut config = listening(identity, Arc::new(AnyCertificate(provider())))?;
+        // A session that is resumed shows no key.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Self { config: Arc::new(config) })
     }
 
@@ -171,6 +233,25 @@ impl ListenerTls {
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await
     }
+}
+
+fn listening(
+    identity: Arc<Identity>,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, BadPem> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)
+        .map_err(|error| BadPem::Library(error.to_string()))?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(identity);
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+    Ok(config)
+}
+
+/// The certificates that a client has presented, whose key it has.
+pub(crate) fn presented(stream: &TlsStream<TcpStream>) -> Option<Certificates> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    Certificates::new(chain.iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 /// Whether a client has chosen HTTP/2.
@@ -265,6 +346,9 @@ fn provider() -> Arc<CryptoProvider> {
 
 const VERSIONS: &[&rustls::SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
+/// Most certificates of a client that are looked at.
+const CHAIN_MAX: usize = 8;
+
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::claims::{Claimed, IDENTIFIER_RULE, is_identifier};
 use crate::config::CallerKind;
+use crate::possession::Proven;
 use crate::rejection::{Reason, Rejection};
 use crate::strict_json::Object;
 
@@ -19,6 +20,7 @@ pub(crate) struct Provenance<'a> {
     pub(crate) key_thumbprint: &'a str,
     pub(crate) keys_fetched: Time,
     pub(crate) token_sha256: &'a str,
+    pub(crate) proven: Proven,
 }
 
 /// The actor that a verified token names: its subject, then whoever acts for the subject.
@@ -31,10 +33,13 @@ pub(crate) fn actor(
         CallerKind::Human => (ActorKind::Human, HopRole::Human),
         CallerKind::Workload => (ActorKind::Workload, HopRole::Workload),
     };
+    let Proven { proof, key, certificate } = &from.proven;
+    let level = proof.map_or(Level::VerifiedBearer, |_| Level::VerifiedPop);
     let mut chain = vec![Hop {
         evidence: Evidence {
             alg: Some(from.alg.to_owned()),
             aud: Some(from.audience.to_owned()),
+            certificate: certificate.clone(),
             exp: Some(claimed.exp),
             iat: claimed.iat,
             iss: Some(from.issuer.to_owned()),
@@ -43,10 +48,12 @@ pub(crate) fn actor(
             keys_fetched: Some(from.keys_fetched),
             kid: from.kid.map(str::to_owned),
             kind: EvidenceKind::Jwt,
+            proof: *proof,
+            proof_key: key.clone(),
             token_sha256: Some(from.token_sha256.to_owned()),
         },
         id: claimed.sub.clone(),
-        level: Level::VerifiedBearer,
+        level,
         role,
     }];
     chain.extend(delegates(claims, from)?);
@@ -55,7 +62,7 @@ pub(crate) fn actor(
         development: false,
         id: claimed.sub,
         kind,
-        level: Level::VerifiedBearer,
+        level,
         provider: from.provider.to_owned(),
     })
 }

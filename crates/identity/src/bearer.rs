@@ -8,8 +8,26 @@ use crate::rejection::{Reason, Rejection};
 /// servers; twice that leaves room.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// The credential of the `Bearer` scheme (RFC 6750 section 2.1), or `None` when there is no header.
-pub(crate) fn credential<'a>(authorization: &[&'a [u8]]) -> Result<Option<&'a str>, Rejection> {
+/// How a token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// By itself, or with the certificate that it is bound to (RFC 6750 section 2.1).
+    Bearer,
+    /// With a proof beside it (RFC 9449 section 7.1).
+    Dpop,
+}
+
+/// What an `Authorization` header holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credential<'a> {
+    pub(crate) scheme: Scheme,
+    pub(crate) token: &'a str,
+}
+
+/// The credential, or `None` when there is no header.
+pub(crate) fn credential<'a>(
+    authorization: &[&'a [u8]],
+) -> Result<Option<Credential<'a>>, Rejection> {
     let header = match authorization {
         [] => return Ok(None),
         [header] => *header,
@@ -19,17 +37,23 @@ pub(crate) fn credential<'a>(authorization: &[&'a [u8]]) -> Result<Option<&'a st
                 .actual(&format!("{} headers", several.len())));
         }
     };
-    if header.len() > TOKEN_BYTES_MAX + SCHEME.len() + 1 {
+    if header.len() > TOKEN_BYTES_MAX + SCHEME_BYTES_MAX + 1 {
         return Err(Rejection::new(Reason::TokenTooLarge)
             .expected(&format!("at most {TOKEN_BYTES_MAX} bytes"))
             .actual(&format!("{} bytes in the header", header.len())));
     }
-    let malformed =
-        || Rejection::at(Reason::MalformedHeader, "authorization").expected("Bearer <token>");
-    let (scheme, rest) = header.split_at_checked(SCHEME.len()).ok_or_else(malformed)?;
-    if !scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) || !rest.starts_with(b" ") {
-        return Err(malformed());
-    }
+    let malformed = || {
+        Rejection::at(Reason::MalformedHeader, "authorization")
+            .expected("Bearer <token> or DPoP <token>")
+    };
+    let blank = header.iter().position(|b| *b == b' ').ok_or_else(malformed)?;
+    let (scheme, rest) = header.split_at_checked(blank).ok_or_else(malformed)?;
+    let named = |name: &str| scheme.eq_ignore_ascii_case(name.as_bytes());
+    let scheme = match () {
+        () if named("Bearer") => Scheme::Bearer,
+        () if named("DPoP") => Scheme::Dpop,
+        () => return Err(malformed()),
+    };
     let token = std::str::from_utf8(rest.trim_ascii()).map_err(|_| malformed())?;
     let in_charset = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.is_empty() || !token.bytes().all(in_charset) {
@@ -38,24 +62,34 @@ pub(crate) fn credential<'a>(authorization: &[&'a [u8]]) -> Result<Option<&'a st
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Rejection::new(Reason::TokenTooLarge));
     }
-    Ok(Some(token))
+    Ok(Some(Credential { scheme, token }))
 }
 
-const SCHEME: &str = "Bearer";
+/// The longest name of a scheme that is read.
+const SCHEME_BYTES_MAX: usize = 6;
 
 #[cfg(test)]
 mod tests {
-    use super::{TOKEN_BYTES_MAX, credential};
+    use super::{Credential, Scheme, TOKEN_BYTES_MAX, credential};
     use crate::rejection::Reason;
 
     #[test]
-    fn one_bearer_credential_is_found() {
+    fn one_credential_is_found() {
         assert_eq!(credential(&[]), Ok(None));
-        for header in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer abc "] {
-            assert_eq!(credential(&[header.as_bytes()]), Ok(Some("abc")), "{header}");
+        for (header, scheme) in [
+            ("Bearer abc", Scheme::Bearer),
+            ("bearer abc", Scheme::Bearer),
+            ("BEARER   abc", Scheme::Bearer),
+            ("Bearer abc ", Scheme::Bearer),
+            ("DPoP abc", Scheme::Dpop),
+            ("dpop abc", Scheme::Dpop),
+        ] {
+            let found = credential(&[header.as_bytes()]);
+            assert_eq!(found, Ok(Some(Credential { scheme, token: "abc" })), "{header}");
         }
         let longest = format!("Bearer {}", "a".repeat(TOKEN_BYTES_MAX));
-        assert_eq!(credential(&[longest.as_bytes()]).unwrap().unwrap().len(), TOKEN_BYTES_MAX);
+        let found = credential(&[longest.as_bytes()]).unwrap().unwrap();
+        assert_eq!(found.token.len(), TOKEN_BYTES_MAX);
     }
 
     #[test]
@@ -70,7 +104,10 @@ mod tests {
             "Bearer  ",
             "Bearerabc",
             "Basic abc",
-            "DPoP abc",
+            "DPoP",
+            "DPoPabc",
+            "DPo abc",
+            "DPoP a b",
             "Bearer a b",
             "Bearer a, Bearer b",
             "Bearer a,b",

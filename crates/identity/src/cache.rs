@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::claims::LEEWAY_S;
 use crate::digest::Sha256;
+use crate::possession::Binding;
 
 /// What verification found, and how long it holds.
 pub(crate) struct Verified {
     pub(crate) actor: Actor,
+    /// What it is bound to, which its sender has to show each time.
+    pub(crate) binding: Binding,
     /// The audience that it was verified for.
     pub(crate) audience: Box<str>,
     /// Index of the provider.
@@ -88,6 +91,7 @@ impl TokenCache {
 mod tests {
     use super::{TokenCache, Verified};
     use crate::digest::{Sha256, sha256};
+    use crate::possession::Binding;
     use event::{Actor, Time};
 
     fn at(seconds: i64) -> Time {
@@ -98,6 +102,7 @@ mod tests {
         let actor = Actor::anonymous();
         let verified = Verified {
             actor,
+            binding: Binding::default(),
             audience: "gw".into(),
             provider: 0,
             generation: 1,

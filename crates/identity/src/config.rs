@@ -29,6 +29,12 @@ pub struct Config {
     /// Whether endpoints have canonical URIs. No key of its own.
     #[serde(skip)]
     pub has_resources: bool,
+    /// Seconds by which the time in a proof of possession may differ from ours, either way (RFC 9449 section
+    /// 11.1). Default: 300, the most.
+    pub proof_age_max_s: u64,
+    /// Proofs of possession remembered as used, about 64 bytes each; each is, as long as it would be accepted.
+    /// When there is no room, no proof is accepted. Default: 1 000 000, which is 3 333 calls a second.
+    pub proof_memory_entries_max: usize,
     /// The issuers of tokens (`[[identity.provider]]`). Default: none.
     pub provider: Vec<ProviderConfig>,
     /// Verified tokens remembered at once; one entry takes about 2 KiB. Default: 10 000; 0 remembers
@@ -47,6 +53,8 @@ impl Default for Config {
             audience: String::new(),
             authorization_servers: Vec::new(),
             has_resources: false,
+            proof_age_max_s: PROOF_AGE_S_MAX,
+            proof_memory_entries_max: 1_000_000,
             provider: Vec::new(),
             token_cache_entries_max: 10_000,
             token_cache_ttl_s: 300,
@@ -83,6 +91,8 @@ pub struct ProviderConfig {
     pub kind: CallerKind,
     /// Name of the provider in policies and records. Required, unique.
     pub name: String,
+    /// Whether its tokens need a proof of possession. Default: if they are bound to a key.
+    pub proof: ProofRule,
     /// Least seconds between two loads of the key set, however many unknown key ids arrive (a file: at
     /// most 1). Default: 30.
     pub refresh_interval_min_s: u64,
@@ -118,6 +128,7 @@ impl Default for ProviderConfig {
             jwks_url: None,
             kind: CallerKind::Workload,
             name: String::new(),
+            proof: ProofRule::IfBound,
             refresh_interval_min_s: 30,
             refresh_interval_s: 300,
             stale_max_s: 3_600,
@@ -152,6 +163,17 @@ pub enum CallerKind {
     /// A program with an identity of its own.
     #[default]
     Workload,
+}
+
+/// Which tokens of a provider need a proof of possession of the key that they are bound to (`cnf`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofRule {
+    /// Those that are bound to a key; whoever has another one can use it.
+    #[default]
+    IfBound,
+    /// All: one that is bound to no key is refused.
+    Required,
 }
 
 /// A signature algorithm that a token may use. There is no symmetric one and no `none`.
@@ -288,6 +310,13 @@ impl Config {
         );
         let issuers = names(providers.iter().map(|p| p.issuer.as_str()).collect());
         found.unique("provider", "issuer", &issuers);
+        if !(1..=PROOF_AGE_S_MAX).contains(&self.proof_age_max_s) {
+            found.add("proof_age_max_s", &format!("must be 1 to {PROOF_AGE_S_MAX} seconds"));
+        }
+        if !(1..=PROOF_MEMORY_ENTRIES_MAX).contains(&self.proof_memory_entries_max) {
+            let problem = format!("must be 1 to {PROOF_MEMORY_ENTRIES_MAX}");
+            found.add("proof_memory_entries_max", &problem);
+        }
         if !(1..=TOKEN_CACHE_TTL_S_MAX).contains(&self.token_cache_ttl_s) {
             found
                 .add("token_cache_ttl_s", &format!("must be 1 to {TOKEN_CACHE_TTL_S_MAX} seconds"));
@@ -450,6 +479,12 @@ const DAY_S: u64 = 86_400;
 
 /// Longest time without verifying a token again, in seconds.
 const TOKEN_CACHE_TTL_S_MAX: u64 = 3_600;
+
+/// Longest time between a proof of possession and its use, in seconds.
+const PROOF_AGE_S_MAX: u64 = 300;
+
+/// Most remembered proofs: about 6 GiB.
+const PROOF_MEMORY_ENTRIES_MAX: usize = 100_000_000;
 
 /// Most remembered tokens: about 2 GiB.
 const TOKEN_CACHE_ENTRIES_MAX: usize = 1_000_000;

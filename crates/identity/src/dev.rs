@@ -1,5 +1,5 @@
-//! A token issuer for development, demos and tests. Its private key lives in memory and dies with the
-//! process; nothing here belongs into production.
+//! A token issuer, and the key of a client, for development, demos and tests. Private keys live in memory and
+//! die with the process; nothing here belongs into production.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -9,6 +9,8 @@ use event::Time;
 use serde_json::{Map, Value, json};
 use std::fmt;
 
+use crate::digest::sha256;
+use crate::jwk::Key;
 use crate::source::{KeyError, KeySource, Loading};
 
 /// Issues tokens signed with an ES256 key of its own.
@@ -118,6 +120,63 @@ impl TokenIssuer {
 impl fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenIssuer").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// A key that a client proves to have.
+#[derive(Debug)]
+pub struct ProofKey(TokenIssuer);
+
+impl ProofKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub fn generate() -> Result<Self, SigningError> {
+        TokenIssuer::generate("", "").map(Self)
+    }
+
+    /// The public key as a JSON Web Key.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
+        let mut jwk = self.0.jwk();
+        if let Some(members) = jwk.as_object_mut() {
+            members.retain(|name, _| ["crv", "kty", "x", "y"].contains(&name.as_str()));
+        }
+        jwk
+    }
+
+    /// Its thumbprint (RFC 7638): `jkt` of tokens that are bound to it.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        let jwk = self.jwk();
+        let key = jwk.as_object().and_then(Key::parse);
+        key.map(|key| key.thumbprint().to_owned()).unwrap_or_default()
+    }
+
+    /// A `DPoP` proof for a request of this method to this URI with this token (RFC 9449 section 4.2).
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn proof(
+        &self,
+        (method, uri): (&str, &str),
+        token: &str,
+        (jti, now): (&str, Time),
+    ) -> Result<String, SigningError> {
+        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk()});
+        let ath = URL_SAFE_NO_PAD.encode(sha256(token.as_bytes()));
+        let claims =
+            json!({"jti": jti, "htm": method, "htu": uri, "iat": now.unix_s(), "ath": ath});
+        self.sign(&header.to_string(), &claims.to_string())
+    }
+
+    /// A signed proof of any header and any claims, sensible or not.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn sign(&self, header: &str, claims: &str) -> Result<String, SigningError> {
+        self.0.sign(header, claims)
     }
 }
 

@@ -82,12 +82,13 @@ impl Key {
         &self.thumbprint
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
+    /// Whether signatures of this algorithm may be verified with it.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|own| own == algorithm) && self.shape == Shape::of(algorithm)
     }
 
     /// `None` when the key may not or cannot verify a signature.
-    fn parse(jwk: &Object) -> Option<Self> {
+    pub(crate) fn parse(jwk: &Object) -> Option<Self> {
         if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) || !may_verify(jwk) {
             return None;
         }

@@ -34,6 +34,23 @@ pub(crate) struct Header {
 impl<'a> Token<'a> {
     /// Reads a token and refuses a header that nobody should honour.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Rejection> {
+        let (token, header) = Self::split(text)?;
+        match header.contains_key(OWN_KEY) {
+            true => Err(Rejection::at(Reason::ForbiddenHeader, OWN_KEY).expected("absent")),
+            false => Ok(token),
+        }
+    }
+
+    /// Reads a proof, whose header holds the key that it was made with.
+    pub(crate) fn parse_proof(text: &'a str) -> Result<(Self, Object), Rejection> {
+        let (token, mut header) = Self::split(text)?;
+        match header.remove(OWN_KEY) {
+            Some(Value::Object(key)) => Ok((token, key)),
+            _ => Err(Rejection::at(Reason::MalformedToken, OWN_KEY).expected("an object")),
+        }
+    }
+
+    fn split(text: &'a str) -> Result<(Self, Object), Rejection> {
         let malformed = |part| Rejection::at(Reason::MalformedToken, part);
         let (signed, signature) = text.rsplit_once('.').ok_or_else(|| malformed("token"))?;
         let (header, claims) = signed.split_once('.').ok_or_else(|| malformed("token"))?;
@@ -41,8 +58,8 @@ impl<'a> Token<'a> {
         let header = object(header, "header")?;
         let claims = object(claims, "claims")?;
         let signature = decode(signature).ok_or_else(|| malformed("signature"))?;
-        let header = Header::read(&header)?;
-        Ok(Self { header, claims, signed: signed.as_bytes(), signature })
+        let read = Header::read(&header)?;
+        Ok((Self { header: read, claims, signed: signed.as_bytes(), signature }, header))
     }
 
     /// Checks the signature with this key, which must fit the algorithm.
@@ -112,9 +129,12 @@ fn primitive(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     }
 }
 
-/// Parameters that offer the token's own key (RFC 7515 sections 4.1.2, 4.1.3, 4.1.5, 4.1.6), change the
-/// signing input (RFC 7797), or belong to encrypted tokens (RFC 7516).
-const FORBIDDEN: [&str; 7] = ["b64", "enc", "jku", "jwk", "x5c", "x5u", "zip"];
+/// Parameters that offer the token's own key (RFC 7515 sections 4.1.2, 4.1.5, 4.1.6), change the signing
+/// input (RFC 7797), or belong to encrypted tokens (RFC 7516).
+const FORBIDDEN: [&str; 6] = ["b64", "enc", "jku", "x5c", "x5u", "zip"];
+
+/// The own key itself (RFC 7515 section 4.1.3), which only a proof of possession has.
+const OWN_KEY: &str = "jwk";
 
 const MEDIA_TREE: &str = "application/";
 

@@ -1,11 +1,16 @@
 //! Why a caller was not accepted: a stable code, a text for the caller, and what the record may hold.
 //! It refuses to carry a token, a key or the value of a private claim.
 
+use event::Proof;
 use std::fmt;
+
+use crate::config::Algorithm;
 
 /// Why a caller was not accepted. The codes are part of the record's format and never change meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// Possession of another key was shown than that which the token is bound to.
+    BindingMismatch,
     /// `crit` in the header: an extension must be understood and none is (RFC 7515 section 4.1.11).
     CriticalHeader,
     /// The same member name twice in one object of the header or the claims.
@@ -33,10 +38,17 @@ pub enum Reason {
     MissingClaim,
     /// `nbf` or `iat` lies in the future.
     NotYetValid,
+    /// A proof of possession that does not prove it, or not for this request; the attribute says which check
+    /// failed (RFC 9449 section 4.3).
+    ProofInvalid,
+    /// The token is bound to a key (`cnf`) and possession of it was not shown, or it must be bound and is not.
+    ProofMissing,
+    /// The proof of possession was used before.
+    Replayed,
+    /// There is no room to remember that a proof was used, so that none can be accepted.
+    ReplaysFull,
     /// Whoever vouches for the caller took it back, though the credential has not expired.
     Revoked,
-    /// The token is bound to a key (`cnf`) and possession of it was not shown.
-    ProofMissing,
     /// Longer than [`crate::TOKEN_BYTES_MAX`].
     TokenTooLarge,
     /// The key is none of the configured ones.
@@ -45,6 +57,8 @@ pub enum Reason {
     UnknownIssuer,
     /// The provider's key set has no key with this id for this algorithm.
     UnknownKey,
+    /// The token is bound to a key by a method that is not known here (RFC 7800 section 3.1).
+    UnsupportedBinding,
     /// The algorithm is not one that the provider may use; symmetric ones and `none` never are.
     UnsupportedAlgorithm,
     /// The token was issued for somebody else.
@@ -55,7 +69,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
+        Self::BindingMismatch,
         Self::CriticalHeader,
         Self::DuplicateKey,
         Self::Expired,
@@ -69,13 +84,17 @@ impl Reason {
         Self::Missing,
         Self::MissingClaim,
         Self::NotYetValid,
+        Self::ProofInvalid,
         Self::ProofMissing,
+        Self::Replayed,
+        Self::ReplaysFull,
         Self::Revoked,
         Self::TokenTooLarge,
         Self::UnknownApiKey,
         Self::UnknownIssuer,
         Self::UnknownKey,
         Self::UnsupportedAlgorithm,
+        Self::UnsupportedBinding,
         Self::WrongAudience,
         Self::WrongType,
     ];
@@ -84,6 +103,7 @@ impl Reason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::BindingMismatch => "binding-mismatch",
             Self::CriticalHeader => "critical-header",
             Self::DuplicateKey => "duplicate-key",
             Self::Expired => "expired",
@@ -97,13 +117,17 @@ impl Reason {
             Self::Missing => "missing",
             Self::MissingClaim => "missing-claim",
             Self::NotYetValid => "not-yet-valid",
+            Self::ProofInvalid => "proof-invalid",
             Self::ProofMissing => "proof-missing",
+            Self::Replayed => "replayed",
+            Self::ReplaysFull => "replays-full",
             Self::Revoked => "revoked",
             Self::TokenTooLarge => "token-too-large",
             Self::UnknownApiKey => "unknown-api-key",
             Self::UnknownIssuer => "unknown-issuer",
             Self::UnknownKey => "unknown-key",
             Self::UnsupportedAlgorithm => "unsupported-algorithm",
+            Self::UnsupportedBinding => "unsupported-binding",
             Self::WrongAudience => "wrong-audience",
             Self::WrongType => "wrong-type",
         }
@@ -114,6 +138,7 @@ impl Reason {
     #[must_use]
     pub fn client_message(self) -> &'static str {
         match self {
+            Self::BindingMismatch => "token is not bound to the key that was used with it",
             Self::CriticalHeader => {
                 "token requires an extension (`crit`) that is not supported here"
             }
@@ -127,21 +152,31 @@ impl Reason {
             Self::LifetimeTooLong => "token lives too long; ask its issuer for a shorter lifetime",
             Self::MalformedClaim => "token has a claim of the wrong form",
             Self::MalformedHeader => {
-                "send exactly one `Authorization` header of the form `Bearer <token>`"
+                "send exactly one `Authorization` header of the form `Bearer <token>` or `DPoP <token>`"
             }
             Self::MalformedToken => "credential is not a well-formed token",
             Self::Missing => "no credential; send an `Authorization: Bearer <token>` header",
             Self::MissingClaim => "token lacks a required claim (`iss`, `sub`, `aud` and `exp`)",
             Self::NotYetValid => "token is not valid yet; check the clocks",
-            Self::ProofMissing => {
-                "token is bound to a key; plain bearer use of it is not accepted here"
+            Self::ProofInvalid => {
+                "proof of possession is not valid for this request; make a new one for every request"
             }
+            Self::ProofMissing => {
+                "token is not accepted without proof of possession of the key that it is bound to"
+            }
+            Self::Replayed => {
+                "proof of possession was used before; make a new one for every request"
+            }
+            Self::ReplaysFull => "proofs of possession cannot be taken at the moment; try again",
             Self::Revoked => "credential was revoked; sign in again",
             Self::TokenTooLarge => "token is too large",
             Self::UnknownApiKey => "key is not known",
             Self::UnknownIssuer => "token issuer is not trusted here",
             Self::UnknownKey => "token is signed with a key that its issuer does not publish",
             Self::UnsupportedAlgorithm => "token signature algorithm is not accepted here",
+            Self::UnsupportedBinding => {
+                "token is bound to a key in a way that is not supported here; `jkt` and `x5t#S256` are"
+            }
             Self::WrongAudience => {
                 "token was issued for another audience; ask for one for this server"
             }
@@ -152,7 +187,7 @@ impl Reason {
     /// Whether the fault is ours, so that the same credential may be accepted a moment later.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::KeysUnavailable)
+        matches!(self, Self::KeysUnavailable | Self::ReplaysFull)
     }
 }
 
@@ -190,6 +225,8 @@ pub struct Details {
     pub iss: Option<String>,
     /// Key id that the token names.
     pub kid: Option<String>,
+    /// The proof of possession that came with the token, or that it needs.
+    pub proof: Option<Proof>,
     /// Algorithm that the token names.
     pub alg: Option<String>,
     /// SHA-256 of the credential as presented, lowercase hex.
@@ -207,6 +244,11 @@ impl Rejection {
         rejection
     }
 
+    pub(crate) fn for_proof(mut self, proof: Proof) -> Self {
+        self.details.proof = Some(proof);
+        self
+    }
+
     pub(crate) fn expected(mut self, text: &str) -> Self {
         self.details.expected = Some(printable(text));
         self
@@ -215,6 +257,23 @@ impl Rejection {
     pub(crate) fn actual(mut self, text: &str) -> Self {
         self.details.actual = Some(printable(text));
         self
+    }
+
+    /// What `WWW-Authenticate` says to a caller that has used `DPoP`, or has to (RFC 9449 section 7.1).
+    #[must_use]
+    pub fn dpop_challenge(&self) -> Option<String> {
+        if self.details.proof != Some(Proof::Dpop) {
+            return None;
+        }
+        let error = match (self.reason, self.details.attribute) {
+            (Reason::Missing, _) => "",
+            (Reason::ProofInvalid | Reason::Replayed, _) | (Reason::ProofMissing, Some("dpop")) => {
+                "error=\"invalid_dpop_proof\", "
+            }
+            _ => "error=\"invalid_token\", ",
+        };
+        let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+        Some(format!("DPoP {error}algs=\"{algorithms}\""))
     }
 
     /// A text for the caller; see [`Reason::client_message`].

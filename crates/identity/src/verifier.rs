@@ -1,25 +1,27 @@
 //! From the `Authorization` headers of a request to the actor who sent it, or the reason why not. The
 //! order of the checks is the order of the functions; nothing in a token decides where its keys are from.
 
-use event::{Actor, Time};
+use event::{Actor, Proof, Time};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::actor::{self, Provenance};
 use crate::api_key::ApiKeys;
-use crate::bearer;
+use crate::bearer::{self, Credential, Scheme};
 use crate::cache::{TokenCache, Verified};
 use crate::claims::{self, Expected};
-use crate::config::{Algorithm, CallerKind, Config, Problem, ProviderConfig};
+use crate::config::{Algorithm, CallerKind, Config, Problem, ProofRule, ProviderConfig};
 use crate::digest::{Sha256, hex, sha256};
 use crate::fetch::{Access, UrlSource};
 use crate::jwt::{Header, Token};
 use crate::key_ring::{Found, KeyRing, NoKey, Pace};
+use crate::possession::{Binding, Possession, Shown};
 use crate::presented::Presented;
 use crate::rejection::{Details, Reason, Rejection, printable};
 use crate::revocation::Revocations;
 use crate::source::{FileSource, KeyError, KeySource};
+use crate::strict_json::Object;
 
 /// Establishes who calls. One for the whole process; it is shared between calls.
 pub struct Verifier {
@@ -28,6 +30,7 @@ pub struct Verifier {
     cache: TokenCache,
     /// From `iss` to the index of its provider: the only way from a token to keys.
     issuers: HashMap<String, usize>,
+    possession: Possession,
     providers: Vec<Provider>,
     revocations: Arc<Revocations>,
 }
@@ -69,9 +72,17 @@ impl Verifier {
             api_keys: ApiKeys::new(&config.api_key),
             cache: TokenCache::new(config.token_cache_entries_max, config.token_cache_ttl_s),
             issuers: issuers.map(|(index, own)| (own.issuer.clone(), index)).collect(),
+            possession: Possession::new(config.proof_age_max_s, config.proof_memory_entries_max),
             providers,
             revocations: Arc::default(),
         })
+    }
+
+    /// Takes over from the verifier before this one which proofs of possession were used, so that no change
+    /// of the configuration lets one be used twice.
+    #[must_use]
+    pub fn remembering(self, before: &Self) -> Self {
+        Self { possession: self.possession.remembering(&before.possession), ..self }
     }
 
     /// The same, but these revocations count.
@@ -111,22 +122,49 @@ impl Verifier {
         let Some(credential) = bearer::credential(presented.authorization)? else {
             return match self.allow_anonymous {
                 true => Ok(Actor::anonymous()),
-                false => Err(Rejection::new(Reason::Missing)),
+                false => Err(self.missing()),
             };
         };
-        let digest = sha256(credential.as_bytes());
-        if self.api_keys.is_addressed_by(credential) {
-            let known = self.api_keys.actor(&digest);
+        let verified = self.verify_credential(&credential, presented, now).await;
+        verified.map_err(|rejection| match credential.scheme {
+            Scheme::Bearer => rejection,
+            Scheme::Dpop => rejection.for_proof(Proof::Dpop),
+        })
+    }
+
+    async fn verify_credential(
+        &self,
+        credential: &Credential<'_>,
+        request: &Presented<'_>,
+        now: Time,
+    ) -> Result<Actor, Rejection> {
+        let Credential { scheme, token } = *credential;
+        let digest = sha256(token.as_bytes());
+        if self.api_keys.is_addressed_by(token) {
+            let known = self.api_keys.actor(&digest).filter(|_| scheme == Scheme::Bearer);
             return known.ok_or_else(|| Rejection::new(Reason::UnknownApiKey));
         }
-        if let Some(actor) = self.remembered(&digest, presented.resource, now) {
-            return Ok(actor);
+        let shown = Shown { scheme, token: &digest, request };
+        if let Some(verified) = self.remembered(&digest, request.resource, now) {
+            // A token is remembered; that its sender holds its key never is.
+            let held = self.possession.check(&verified.binding, &shown, now);
+            held.map_err(|rejection| Seen::of(&verified.actor).label(rejection, hex(&digest)))?;
+            return Ok(verified.actor.clone());
         }
         // Apart, so that a call whose token is remembered is not as large as one that fetches keys.
-        let verified = Box::pin(self.verify_token(credential, (digest, presented), now)).await?;
+        let verified = Box::pin(self.verify_token(token, &shown, now)).await?;
         let actor = verified.actor.clone();
         self.cache.insert(digest, verified);
         Ok(actor)
+    }
+
+    /// Nothing was shown; what has to be may be more than a token.
+    fn missing(&self) -> Rejection {
+        let missing = Rejection::new(Reason::Missing);
+        match self.providers.iter().any(|provider| provider.proof == ProofRule::Required) {
+            true => missing.for_proof(Proof::Dpop),
+            false => missing,
+        }
     }
 
     /// Loads every provider's key set, all at the same time; the result of each, in the order of the
@@ -144,32 +182,32 @@ impl Verifier {
         results
     }
 
-    fn remembered(&self, digest: &Sha256, resource: &str, now: Time) -> Option<Actor> {
+    fn remembered(&self, digest: &Sha256, resource: &str, now: Time) -> Option<Arc<Verified>> {
         let verified = self.cache.get(digest, now)?;
         let audience = self.providers.get(verified.provider)?.expected.audience(resource);
         if *verified.audience != *audience {
             return None;
         }
         let generation = self.providers.get(verified.provider)?.keys.generation(now)?;
-        (generation == verified.generation).then(|| verified.actor.clone())
+        (generation == verified.generation).then_some(verified)
     }
 
     async fn verify_token(
         &self,
         text: &str,
-        (digest, presented): (Sha256, &Presented<'_>),
+        shown: &Shown<'_>,
         now: Time,
     ) -> Result<Verified, Rejection> {
-        let token_sha256 = hex(&digest);
+        let token_sha256 = hex(shown.token);
         let mut seen = Seen::default();
-        let verified = self.verify_parts((text, &token_sha256), presented, now, &mut seen).await;
+        let verified = self.verify_parts((text, &token_sha256), shown, now, &mut seen).await;
         verified.map_err(|rejection| seen.label(rejection, token_sha256))
     }
 
     async fn verify_parts(
         &self,
         (text, token_sha256): (&str, &str),
-        presented: &Presented<'_>,
+        shown: &Shown<'_>,
         now: Time,
         seen: &mut Seen,
     ) -> Result<Verified, Rejection> {
@@ -188,8 +226,10 @@ impl Verifier {
         let found = provider.key(algorithm, &token.header, now).await?;
         token.verify(algorithm, &found.key)?;
 
-        let audience = provider.expected.audience(presented.resource);
+        let audience = provider.expected.audience(shown.request.resource);
         let claimed = claims::check(&token.claims, (&provider.expected, audience), now)?;
+        let binding = provider.binding(&token.claims)?;
+        self.possession.check(&binding, shown, now)?;
         let exp = claimed.exp;
         let from = Provenance {
             provider: &provider.name,
@@ -201,10 +241,11 @@ impl Verifier {
             key_thumbprint: found.key.thumbprint(),
             keys_fetched: found.fetched,
             token_sha256,
+            proven: binding.proven(shown.request),
         };
         let actor = actor::actor(&token.claims, claimed, &from)?;
         let (audience, generation) = (audience.into(), found.generation);
-        Ok(Verified { actor, audience, provider: index, generation, at: now, exp })
+        Ok(Verified { actor, binding, audience, provider: index, generation, at: now, exp })
     }
 }
 
@@ -257,6 +298,7 @@ pub(crate) struct Provider {
     algorithms: Vec<Algorithm>,
     typ: Vec<String>,
     expected: Expected,
+    proof: ProofRule,
     keys: Arc<KeyRing>,
 }
 
@@ -275,6 +317,7 @@ impl Provider {
                 multiple_audiences: config.allow_multiple_audiences,
                 lifetime_max_s: config.token_lifetime_max_s,
             },
+            proof: config.proof,
             keys: KeyRing::new(&config.name, source, Pace::of(config)),
         }
     }
@@ -297,6 +340,17 @@ impl Provider {
             return Ok(());
         }
         Err(Rejection::at(Reason::WrongType, "typ").expected(&self.typ.join(" ")).actual(typ))
+    }
+
+    /// What a token is bound to, which may have to be something.
+    fn binding(&self, claims: &Object) -> Result<Binding, Rejection> {
+        let binding = Binding::read(claims)?;
+        if self.proof == ProofRule::Required && binding.is_none() {
+            return Err(Rejection::at(Reason::ProofMissing, "cnf")
+                .for_proof(Proof::Dpop)
+                .expected("a token that is bound to a key"));
+        }
+        Ok(binding)
     }
 
     pub(crate) async fn key(
@@ -325,6 +379,17 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Of a token that was accepted a moment ago.
+    fn of(actor: &Actor) -> Self {
+        let evidence = actor.chain.first().map(|hop| &hop.evidence);
+        Self {
+            provider: Some(actor.provider.clone()),
+            iss: evidence.and_then(|own| own.iss.as_deref()).map(printable),
+            kid: evidence.and_then(|own| own.kid.as_deref()).map(printable),
+            alg: evidence.and_then(|own| own.alg.as_deref()).map(printable),
+        }
+    }
+
     pub(crate) fn header(&mut self, header: &Header) {
         self.alg = Some(printable(&header.alg));
         self.kid = header.kid.as_deref().map(printable);

@@ -77,6 +77,7 @@ pub const DOORS: &[(&str, &[&str])] = &[
     ("rmcp", &["app"]),
     ("rusqlite", &["app"]),
     ("ureq", &["verify"]),
+    ("x509-cert", &["app", "identity", "timestamp"]),
 ];
 
 /// What the tests of a crate may use beyond the code they test: who, what, why.

@@ -14,6 +14,19 @@ pub(crate) struct GatewayTls {
     pub(crate) certificate: Option<PathBuf>,
     /// PEM file with its private key, for its owner only. Required.
     pub(crate) key: Option<PathBuf>,
+    /// Whether clients are asked for certificates. Default: off.
+    pub(crate) client_certificates: ClientCertificates,
+}
+
+/// Whether clients are asked for certificates in the handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ClientCertificates {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are, and need not have any. Whom one names is for `[identity]`.
+    Request,
 }
 
 /// `[server.tls]`: TLS towards an `https` server.
@@ -32,6 +45,7 @@ pub(crate) struct ServerTls {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     pub(crate) listener: Option<PairFiles>,
+    pub(crate) client_certificates: ClientCertificates,
     /// By the name of the server.
     pub(crate) servers: BTreeMap<String, ServerTlsFiles>,
 }
@@ -87,7 +101,8 @@ impl Checker<'_> {
             let name = server.name.clone().unwrap_or_default();
             servers.insert(name, ServerTlsFiles { roots, pair });
         }
-        TlsFiles { listener, servers }
+        let asked = file.gateway.tls.as_ref().map(|tls| tls.client_certificates);
+        TlsFiles { listener, client_certificates: asked.unwrap_or_default(), servers }
     }
 
     fn pair(

@@ -49,7 +49,7 @@ fn listener(pair: &PairFiles, hosts: &[String], now_s: i64) -> Vec<Finding> {
 
 fn server(name: &str, files: &ServerTlsFiles, now_s: i64) -> Vec<Finding> {
     let alone = [(name.to_owned(), files.clone())].into();
-    if let Some(problem) = usable(&TlsFiles { listener: None, servers: alone }) {
+    if let Some(problem) = usable(&TlsFiles { servers: alone, ..TlsFiles::default() }) {
         return vec![problem];
     }
     let mut findings = Vec::new();

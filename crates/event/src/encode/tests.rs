@@ -1,8 +1,9 @@
 use crate::{
-    Actor, ActorKind, Answered, Asked, Basis, CacheUse, CallId, Chain, ClaimedClient, Credential,
-    Decision, Direction, ENTRY_BYTES_MAX, Effect, Environment, Event, EventId, Evidence,
-    EvidenceKind, Hop, HopRole, Kind, LeafHash, Level, MethodClass, Outcome, Payload, Refusal,
-    Refused, Resource, ResourceKind, Sequence, Stamp, Status, TaskState, Time, Transport, bounded,
+    Actor, ActorKind, Answered, Asked, Basis, CacheUse, CallId, Certificate, Chain, ClaimedClient,
+    Credential, Decision, Direction, ENTRY_BYTES_MAX, Effect, Environment, Event, EventId,
+    Evidence, EvidenceKind, Hop, HopRole, Kind, LeafHash, Level, MethodClass, Outcome, Payload,
+    Proof, Refusal, Refused, Resource, ResourceKind, Sequence, Stamp, Status, TaskState, Time,
+    Transport, bounded,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ fn actor(text: &str) -> Actor {
         kid: Some("k1".to_owned()),
         kind: EvidenceKind::Jwt,
         token_sha256: Some("00ff".to_owned()),
+        ..Evidence::new(EvidenceKind::Jwt)
     };
     Actor {
         chain: [Hop {
@@ -286,6 +288,35 @@ fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
 
+/// What came after reports: proofs of possession, and certificates that actors are known by.
+fn with_proofs(text: &str) -> Vec<Event> {
+    let certificate = |issuer: Option<&str>| Certificate {
+        issuer: issuer.map(str::to_owned),
+        serial: issuer.map(|_| "00b7".to_owned()),
+        sha256: "00ff".repeat(16),
+    };
+    let of = |kind, proof, certificate: Option<Certificate>| {
+        let proof_key = (proof != Proof::Mtls).then(|| text.to_owned());
+        Evidence { certificate, proof: Some(proof), proof_key, ..Evidence::new(kind) }
+    };
+    let evidence = [
+        of(EvidenceKind::Jwt, Proof::Dpop, None),
+        of(EvidenceKind::Jwt, Proof::Dpop, Some(certificate(None))),
+        of(EvidenceKind::Jwt, Proof::Mtls, Some(certificate(Some(text)))),
+        of(EvidenceKind::Jwt, Proof::Wpt, None),
+        of(EvidenceKind::Certificate, Proof::Mtls, Some(certificate(Some("CN=authority")))),
+    ];
+    let asked = every_kind(text).into_iter().find(|event| event.kind == Kind::CallAsked);
+    let asked = asked.into_iter().cycle();
+    let proven = asked.zip(evidence).map(|(event, evidence)| {
+        let level = Level::VerifiedPop;
+        let hop = Hop { evidence, id: text.to_owned(), level, role: HopRole::Workload };
+        let actor = Actor { chain: [hop].into(), level, ..actor(text) };
+        Event { actor: Some(actor), ..event }
+    });
+    proven.collect()
+}
+
 #[test]
 fn bytes_of_version_1_never_change() {
     check_golden("tests/golden/events-v1.jsonl", &every_kind(AWKWARD));
@@ -314,6 +345,11 @@ fn bytes_of_reports_never_change() {
 #[test]
 fn bytes_of_credentials_never_change() {
     check_golden("tests/golden/events-v1-credentials.jsonl", &with_credentials(AWKWARD));
+}
+
+#[test]
+fn bytes_of_proofs_never_change() {
+    check_golden("tests/golden/events-v1-proofs.jsonl", &with_proofs(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";

@@ -11,16 +11,17 @@ pub(super) fn dispensable(
     sessions: &HashMap<String, Arc<Session>>,
     owner: &Owner,
 ) -> Option<String> {
-    let mut counts: HashMap<&Owner, usize> = HashMap::new();
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
     for session in sessions.values() {
-        *counts.entry(&session.owner).or_default() += 1;
+        *counts.entry(session.owner.actor()).or_default() += 1;
     }
-    let own = counts.get(owner).copied().unwrap_or_default();
+    let own = counts.get(&owner.actor()).copied().unwrap_or_default();
     let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
     if count < own + 2 {
         return None;
     }
-    let idle = sessions.iter().filter(|(_, session)| session.owner == *most && session.is_idle());
+    let idle =
+        sessions.iter().filter(|(_, session)| session.owner.actor() == most && session.is_idle());
     let oldest = idle.min_by_key(|(_, session)| session.lock().last_used);
     oldest.map(|(digest, _)| digest.clone())
 }

@@ -57,11 +57,27 @@ impl Authority {
         address: SocketAddr,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        self.connect_as(address, protocols, None).await
+    }
+
+    /// As [`Authority::connect`], by a client that has this certificate.
+    pub(crate) async fn connect_as(
+        &self,
+        address: SocketAddr,
+        protocols: &[&str],
+        own: Option<&Pair>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(self.roots())
-            .with_no_client_auth();
+            .with_root_certificates(self.roots());
+        let mut config = match own {
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![own.der()], key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::from(address.ip());

@@ -32,6 +32,7 @@ mod limits;
 mod messages;
 mod outages;
 mod outcomes;
+mod proofs;
 mod questions;
 mod refusals;
 mod rejoins;

@@ -60,6 +60,7 @@ fn the_evidence_is_complete() {
             kid: Some("k1".to_owned()),
             kind: EvidenceKind::Jwt,
             token_sha256: Some(hex),
+            ..Evidence::new(EvidenceKind::Jwt)
         }
     );
 }

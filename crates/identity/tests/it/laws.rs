@@ -2,6 +2,7 @@
 //! all.
 
 use crate::fixture::{Scene, block_on, good, now, present, show};
+use crate::proofs::Bound;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::Reason;
@@ -26,6 +27,31 @@ fn no_single_byte_of_a_token_can_be_changed() {
             }
         }
     });
+}
+
+#[test]
+fn no_single_byte_of_a_proof_can_be_changed() {
+    let bound = Bound::new();
+    let mut number = 0..;
+    let proof = bound.proof("law");
+    for at in 0..proof.len() {
+        for replacement in *b"AZaz09-_.=" {
+            let mut changed = proof.clone().into_bytes();
+            if changed[at] == replacement {
+                continue;
+            }
+            changed[at] = replacement;
+            let changed = String::from_utf8(changed).unwrap();
+            let result = bound.show(&[&changed]);
+            assert!(result.is_err(), "byte {at} as {}", char::from(replacement));
+        }
+        if at % 64 == 0 {
+            // The token is remembered, or is not: it makes no difference.
+            let good = bound.proof(&number.next().map_or_else(String::new, |n: i32| n.to_string()));
+            bound.show(&[&good]).unwrap();
+        }
+    }
+    bound.show(&[&proof]).unwrap();
 }
 
 #[test]
@@ -62,6 +88,20 @@ proptest! {
         for header in [bytes.as_slice(), &bearer] {
             assert!(block_on(show(&scene.verifier, &[header], now())).is_err());
         }
+    }
+
+    #[test]
+    fn any_proof_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,80}") {
+        thread_local!(static BOUND: Bound = Bound::new());
+        BOUND.with(|bound| {
+            let jwk = bound.key.jwk();
+            let good = format!(r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{jwk}}}"#);
+            let signed = bound.key.sign(&good, &text).unwrap();
+            let odd = bound.key.sign(&text, "{}").unwrap();
+            for proof in [String::from_utf8_lossy(&bytes).into_owned(), text, signed, odd] {
+                assert!(bound.show(&[&proof]).is_err());
+            }
+        });
     }
 
     #[test]

@@ -7,5 +7,6 @@ mod attacks;
 mod fixture;
 mod keys;
 mod laws;
+mod proofs;
 mod secrets;
 mod web;
