@@ -219,6 +219,7 @@ fn actor(verified: bool) -> Actor {
         kind,
         level,
         provider: "ci".to_owned(),
+        ..Actor::anonymous()
     }
 }
 

@@ -70,9 +70,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
         beside: Some(Arc::new(front)),
         observer: Arc::new(telemetry.clone()),
     })?);
-    let (now, age) = (running.recorder.clock().now(), config.limits.handle_age);
-    let handles = remembered::read(&config.log.directory, running.log_size(), now, age).await;
-    remembered::restore(&gateway, handles, |_| true);
+    remember(&gateway, &config, &running).await;
     if let Some(listener) = pages_listener {
         let watch = watch(&config, &running, (&gateway, telemetry), draining.clone());
         running.spawn(|stop| gateway::serve_aside(listener, Arc::new(watch), stop));
@@ -103,6 +101,13 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<ExitCode> {
     tracing::info!("stopping");
     running.end().await?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Hands the gateway what earlier runs gave out.
+async fn remember(gateway: &Gateway, config: &Config, running: &Running) {
+    let (now, age) = (running.recorder.clock().now(), config.limits.handle_age);
+    let handles = remembered::read(&config.log.directory, running.log_size(), now, age).await;
+    remembered::restore(gateway, handles, |_| true);
 }
 
 /// Says where MCP is served.

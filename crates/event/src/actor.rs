@@ -3,11 +3,16 @@
 
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The party that makes a call, as far as it was established.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
+    /// What its platform says of it, by names such as `github.repository_id`; keys are ASCII. As good as
+    /// `level` says. Shared like `chain`.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub attributes: Arc<BTreeMap<String, String>>,
     /// From the first trigger to the party that speaks to the gateway (last). Never empty for an
     /// identified actor. Shared by all calls of one actor, since every record of them holds it.
     pub chain: Arc<[Hop]>,
@@ -20,8 +25,16 @@ pub struct Actor {
     pub kind: ActorKind,
     /// The level of the weakest proof that `id` rests on.
     pub level: Level,
+    /// The profile by which its claims were read, such as `github-actions`; empty for none in particular.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
     /// Name of the configured trust provider that vouches for it; empty when nobody does.
     pub provider: String,
+}
+
+/// `serde` gives what a field holds, not what is inside.
+fn is_empty(attributes: &BTreeMap<String, String>) -> bool {
+    attributes.is_empty()
 }
 
 impl Actor {
@@ -29,11 +42,13 @@ impl Actor {
     #[must_use]
     pub fn anonymous() -> Self {
         Self {
+            attributes: Arc::default(),
             chain: Arc::default(),
             development: false,
             id: "anonymous".to_owned(),
             kind: ActorKind::Anonymous,
             level: Level::None,
+            profile: String::new(),
             provider: String::new(),
         }
     }
@@ -56,6 +71,7 @@ impl Actor {
     #[must_use]
     pub fn server(name: &str) -> Self {
         Self {
+            attributes: Arc::default(),
             chain: Arc::new([Hop {
                 evidence: Evidence::new(EvidenceKind::Configuration),
                 id: name.to_owned(),
@@ -66,6 +82,7 @@ impl Actor {
             id: name.to_owned(),
             kind: ActorKind::Server,
             level: Level::Observed,
+            profile: String::new(),
             provider: "upstream".to_owned(),
         }
     }
@@ -179,6 +196,9 @@ pub struct Evidence {
     /// says which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_key: Option<String>,
+    /// What the issuer calls the party (`sub`), where that is not the identifier of the hop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
     /// SHA-256 of the token as presented, lowercase hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_sha256: Option<String>,
@@ -202,6 +222,7 @@ impl Evidence {
             kind,
             proof: None,
             proof_key: None,
+            sub: None,
             token_sha256: None,
         }
     }

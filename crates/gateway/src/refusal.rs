@@ -15,8 +15,9 @@ use audit::{Recorder, Unavailable};
 use bytes::Bytes;
 use event::{Actor, CallId, Chain, ClaimedClient, Direction, Event, Resource, Transport};
 use http::{HeaderValue, Response, StatusCode, header};
-use identity::{Reason, Rejection};
+use identity::{Details, Reason, Rejection};
 use mcp::RequestId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a message was refused.
@@ -404,6 +405,22 @@ fn fault_reason(fault: mcp::Fault) -> &'static str {
     }
 }
 
+/// What is known of a credential that was not accepted: texts of bounded length, never the credential.
+fn credential(details: &Details) -> BTreeMap<String, String> {
+    let known = [
+        ("actual", details.actual.as_deref()),
+        ("alg", details.alg.as_deref()),
+        ("attribute", details.attribute.as_deref()),
+        ("expected", details.expected.as_deref()),
+        ("iss", details.iss.as_deref()),
+        ("kid", details.kid.as_deref()),
+        ("provider", details.provider.as_deref()),
+        ("token_sha256", details.token_sha256.as_deref()),
+    ];
+    let known = known.into_iter().filter_map(|(name, text)| Some((name, text?)));
+    known.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+}
+
 /// Puts a refusal on record. When even that fails, the operator is told; the refusal stands.
 pub(crate) async fn record(recorder: &Recorder, refusal: &Refusal, origin: &Origin) {
     let known = &refusal.known;
@@ -414,7 +431,7 @@ pub(crate) async fn record(recorder: &Recorder, refusal: &Refusal, origin: &Orig
         Cause::Forbidden(forbidden) => Some(forbidden.decision().clone()),
         _ => None,
     };
-    let event = Event::refused(
+    let mut event = Event::refused(
         recorder.stamp(origin.peer.as_deref(), Some(origin.transport)),
         event::Refused {
             call: known.call,
@@ -434,6 +451,9 @@ pub(crate) async fn record(recorder: &Recorder, refusal: &Refusal, origin: &Orig
             chain: known.chain,
         },
     );
+    if let Cause::Unidentified(rejection) = &refusal.cause {
+        event.details = credential(&rejection.details);
+    }
     match recorder.record(&event).await {
         Ok(_receipt) => tracing::info!(
             call = %known.call, reason = %refusal.cause.reason(), cause = %refusal.cause,

@@ -6,12 +6,14 @@ use serde_json::Value;
 use crate::claims::{Claimed, IDENTIFIER_RULE, is_identifier};
 use crate::config::CallerKind;
 use crate::possession::Proven;
+use crate::profile::Identity;
 use crate::rejection::{Reason, Rejection};
 use crate::strict_json::Object;
 
 /// What is known about a token beside its claims.
 pub(crate) struct Provenance<'a> {
     pub(crate) provider: &'a str,
+    pub(crate) profile: &'static str,
     pub(crate) kind: CallerKind,
     pub(crate) issuer: &'a str,
     pub(crate) audience: &'a str,
@@ -23,10 +25,11 @@ pub(crate) struct Provenance<'a> {
     pub(crate) proven: Proven,
 }
 
-/// The actor that a verified token names: its subject, then whoever acts for the subject.
+/// The actor that a verified token names: what set it going, itself, then whoever acts for it.
 pub(crate) fn actor(
     claims: &Object,
     claimed: Claimed,
+    identity: Identity,
     from: &Provenance<'_>,
 ) -> Result<Actor, Rejection> {
     let (kind, role) = match from.kind {
@@ -35,7 +38,9 @@ pub(crate) fn actor(
     };
     let Proven { proof, key, certificate } = &from.proven;
     let level = proof.map_or(Level::VerifiedBearer, |_| Level::VerifiedPop);
-    let mut chain = vec![Hop {
+    let before = identity.before.into_iter().map(|(role, id)| asserted(role, id, from));
+    let mut chain: Vec<_> = before.collect();
+    chain.push(Hop {
         evidence: Evidence {
             alg: Some(from.alg.to_owned()),
             aud: Some(from.audience.to_owned()),
@@ -50,21 +55,34 @@ pub(crate) fn actor(
             kind: EvidenceKind::Jwt,
             proof: *proof,
             proof_key: key.clone(),
+            sub: (claimed.sub != identity.hop).then_some(claimed.sub),
             token_sha256: Some(from.token_sha256.to_owned()),
         },
-        id: claimed.sub.clone(),
+        id: identity.hop,
         level,
         role,
-    }];
+    });
     chain.extend(delegates(claims, from)?);
     Ok(Actor {
+        attributes: identity.attributes.into(),
         chain: chain.into(),
         development: false,
-        id: claimed.sub,
+        id: identity.id,
         kind,
         level,
+        profile: from.profile.to_owned(),
         provider: from.provider.to_owned(),
     })
+}
+
+/// A hop that the issuer of a verified token speaks of.
+fn asserted(role: HopRole, id: String, from: &Provenance<'_>) -> Hop {
+    let evidence = Evidence {
+        iss: Some(from.issuer.to_owned()),
+        token_sha256: Some(from.token_sha256.to_owned()),
+        ..Evidence::new(EvidenceKind::Jwt)
+    };
+    Hop { evidence, id, level: Level::IssuerAsserted, role }
 }
 
 /// Who acts for the subject (RFC 8693 section 4.1). The outermost `act` is the current actor and each
@@ -85,16 +103,9 @@ fn delegates(claims: &Object, from: &Provenance<'_>) -> Result<Vec<Hop>, Rejecti
         if hops.len() == HOPS_MAX {
             return Err(malformed(&format!("at most {HOPS_MAX} levels")));
         }
-        hops.push(Hop {
-            evidence: Evidence {
-                iss: Some(iss.to_owned()),
-                token_sha256: Some(from.token_sha256.to_owned()),
-                ..Evidence::new(EvidenceKind::Jwt)
-            },
-            id: sub.to_owned(),
-            level: Level::IssuerAsserted,
-            role: HopRole::Agent,
-        });
+        let mut hop = asserted(HopRole::Agent, sub.to_owned(), from);
+        hop.evidence.iss = Some(iss.to_owned());
+        hops.push(hop);
         next = act.get("act");
     }
     hops.reverse();

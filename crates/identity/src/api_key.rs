@@ -99,6 +99,7 @@ fn actor(name: &str) -> Actor {
         kind: ActorKind::Workload,
         level: Level::VerifiedBearer,
         provider: PROVIDER.to_owned(),
+        ..Actor::anonymous()
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
     use crate::rejection::Reason;
     use event::Time;
     use serde_json::{Value, json};
+    use std::borrow::Cow;
 
     const NOW_S: i64 = 1_800_000_000;
 
@@ -189,8 +190,12 @@ mod tests {
         }
         let expected = Expected { audience: None, multiple_audiences: false, lifetime_max_s: 600 };
         let now = Time::from_unix_us(NOW_S * 1_000_000 + now_us);
-        check(claims.as_object().unwrap(), (&expected, "gw"), now)
-            .map_err(|rejection| (rejection.reason, rejection.details.attribute.unwrap()))
+        check(claims.as_object().unwrap(), (&expected, "gw"), now).map_err(|rejection| {
+            match rejection.details.attribute {
+                Some(Cow::Borrowed(attribute)) => (rejection.reason, attribute),
+                other => panic!("{other:?} is no registered claim"),
+            }
+        })
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //! It reads no file; whoever does hands these structures over and checks them once.
 
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use url::Url;
 
 use crate::api_key;
 use crate::fetch;
+use crate::possession::ProofRule;
+use crate::profile::{self, OneOf, ProfileName};
 
 /// Who may call, and how it is established (`[identity]`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,9 +68,9 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Signature algorithms that its tokens may use (RFC 7518 names; asymmetric only). Default:
-    /// RS256, PS256, ES256, ES384, `EdDSA`.
-    pub algorithms: Vec<Algorithm>,
+    /// Signature algorithms that its tokens may use (RFC 7518 names; asymmetric only). Default: those of
+    /// the profile; of `oidc` RS256, PS256, ES256, ES384, `EdDSA`.
+    pub algorithms: Option<Vec<Algorithm>>,
     /// Allow `http` and loopback addresses in `jwks_url`, for a loopback host. Development only.
     /// Default: false.
     pub allow_insecure_loopback: bool,
@@ -89,8 +91,15 @@ pub struct ProviderConfig {
     pub jwks_url: Option<String>,
     /// What sort of party `sub` names: `workload` or `human`. Default: workload.
     pub kind: CallerKind,
+    /// What the claims of its tokens must say: for each named claim, a text or a list of texts of which it
+    /// must be one. All must hold. Which claims there are is for the profile to say; for `oidc` any, nested
+    /// ones by JSON Pointer (RFC 6901). Required for issuers that give tokens to anybody. Default: nothing.
+    #[serde(rename = "match")]
+    pub rules: BTreeMap<String, OneOf>,
     /// Name of the provider in policies and records. Required, unique.
     pub name: String,
+    /// Which platform issues its tokens, and so what their claims mean. Default: oidc.
+    pub profile: ProfileName,
     /// Whether its tokens need a proof of possession. Default: if they are bound to a key.
     pub proof: ProofRule,
     /// Least seconds between two loads of the key set, however many unknown key ids arrive (a file: at
@@ -101,24 +110,18 @@ pub struct ProviderConfig {
     /// Age in seconds up to which a key set is used while it cannot be loaded again; after that no
     /// token of this issuer is accepted. Default: 3 600.
     pub stale_max_s: u64,
-    /// Longest accepted time in seconds from `iat` (or from now, without `iat`) to `exp`. Default:
-    /// 3 900, an hour and what platforms add to it.
-    pub token_lifetime_max_s: u64,
+    /// Longest accepted time in seconds from `iat` (or from now, without `iat`) to `exp`. Default: that of
+    /// the profile; of `oidc` 3 900, an hour and what platforms add to it.
+    pub token_lifetime_max_s: Option<u64>,
     /// Accepted values of the header parameter `typ`, without `application/`, case ignored; the empty
-    /// string stands for an absent `typ`. Default: "", "JWT", "at+jwt".
-    pub typ: Vec<String>,
+    /// string stands for an absent `typ`. Default: those of the profile; of `oidc` "", "JWT", "at+jwt".
+    pub typ: Option<Vec<String>>,
 }
 
 impl Default for ProviderConfig {
     fn default() -> Self {
         Self {
-            algorithms: vec![
-                Algorithm::Rs256,
-                Algorithm::Ps256,
-                Algorithm::Es256,
-                Algorithm::Es384,
-                Algorithm::EdDsa,
-            ],
+            algorithms: None,
             allow_insecure_loopback: false,
             allow_multiple_audiences: false,
             allow_private_addresses: false,
@@ -127,13 +130,15 @@ impl Default for ProviderConfig {
             jwks_file: None,
             jwks_url: None,
             kind: CallerKind::Workload,
+            rules: BTreeMap::new(),
             name: String::new(),
+            profile: ProfileName::Oidc,
             proof: ProofRule::IfBound,
             refresh_interval_min_s: 30,
             refresh_interval_s: 300,
             stale_max_s: 3_600,
-            token_lifetime_max_s: 3_900,
-            typ: vec![String::new(), "JWT".to_owned(), "at+jwt".to_owned()],
+            token_lifetime_max_s: None,
+            typ: None,
         }
     }
 }
@@ -163,17 +168,6 @@ pub enum CallerKind {
     /// A program with an identity of its own.
     #[default]
     Workload,
-}
-
-/// Which tokens of a provider need a proof of possession of the key that they are bound to (`cnf`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProofRule {
-    /// Those that are bound to a key; whoever has another one can use it.
-    #[default]
-    IfBound,
-    /// All: one that is bound to no key is refused.
-    Required,
 }
 
 /// A signature algorithm that a token may use. There is no symmetric one and no `none`.
@@ -359,20 +353,20 @@ impl Config {
                 "write here or in `audience` which `aud` its tokens must have, or set `gateway.public_url`",
             );
         }
-        if provider.algorithms.is_empty() {
+        if provider.algorithms.as_ref().is_some_and(Vec::is_empty) {
             found.add(&at("algorithms"), "name at least one algorithm");
         }
         for problem in provider.source_problems() {
             found.add(&at(problem.0), &problem.1);
         }
-        if provider.typ.is_empty() {
+        if provider.typ.as_ref().is_some_and(Vec::is_empty) {
             found.add(
                 &at("typ"),
                 "name at least one type; the empty string stands for an absent one",
             );
         }
         let proof = |typ: &&String| PROOF_TYPES.iter().any(|proof| typ.eq_ignore_ascii_case(proof));
-        if let Some(typ) = provider.typ.iter().find(proof) {
+        if let Some(typ) = provider.typ.iter().flatten().find(proof) {
             found.add(
                 &at("typ"),
                 &format!("`{typ}` is the type of a proof, never of a bearer token"),
@@ -380,6 +374,9 @@ impl Config {
         }
         for (field, problem) in provider.time_problems() {
             found.add(&at(field), &problem);
+        }
+        for (field, problem) in profile::problems(provider, provider.audience(&self.audience)) {
+            found.add(&at(&field), &problem);
         }
     }
 }
@@ -395,6 +392,11 @@ impl ProviderConfig {
             && plain
             && issuer.query().is_none()
             && issuer.fragment().is_none()
+    }
+
+    /// The audience of its tokens, given that of all; empty where it is that of the endpoint.
+    pub(crate) fn audience<'a>(&'a self, of_all: &'a str) -> &'a str {
+        if self.audience.is_empty() { of_all } else { &self.audience }
     }
 
     fn source_problems(&self) -> Vec<(&'static str, String)> {
@@ -431,7 +433,6 @@ impl ProviderConfig {
         let least = self.refresh_interval_min_s.min(DAY_S);
         within("refresh_interval_s", self.refresh_interval_s, least, DAY_S);
         within("stale_max_s", self.stale_max_s, self.refresh_interval_s.min(DAY_S), 7 * DAY_S);
-        within("token_lifetime_max_s", self.token_lifetime_max_s, 1, 7 * DAY_S);
         found
     }
 }

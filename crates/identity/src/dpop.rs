@@ -65,7 +65,7 @@ pub(crate) fn check(
     }
     let made = check_claims(&proof.claims, request, (age_max_s, now))?;
     if key.thumbprint() != request.jkt {
-        return Err(Rejection::at(Reason::BindingMismatch, "jwk")
+        return Err(Rejection::at(Reason::BindingMismatch, "jwk".to_owned())
             .expected(request.jkt)
             .actual(key.thumbprint()));
     }
@@ -187,10 +187,10 @@ mod tests {
         let good = request(&token);
         let refused = |request: &Request<'_>, now: Time| {
             let rejection = check(&[EXAMPLE.as_bytes()], request, (300, now)).unwrap_err();
-            (rejection.reason, rejection.details.attribute.unwrap())
+            (rejection.reason, rejection.details.attribute.unwrap().into_owned())
         };
         let now = at(MADE_S);
-        let invalid = |check| (Reason::ProofInvalid, check);
+        let invalid = |check: &str| (Reason::ProofInvalid, check.to_owned());
         assert_eq!(refused(&Request { method: "POST", ..good }, now), invalid("htm"));
         assert_eq!(refused(&Request { method: "get", ..good }, now), invalid("htm"));
         let uri = "https://resource.example.org/";
@@ -199,7 +199,10 @@ mod tests {
         let other = sha256(b"another");
         assert_eq!(refused(&Request { token: &other, ..good }, now), invalid("ath"));
         let jkt = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
-        assert_eq!(refused(&Request { jkt, ..good }, now), (Reason::BindingMismatch, "jwk"));
+        assert_eq!(
+            refused(&Request { jkt, ..good }, now),
+            (Reason::BindingMismatch, "jwk".to_owned())
+        );
         for off_s in [-301, 301] {
             assert_eq!(refused(&good, at(MADE_S + off_s)), invalid("iat"));
         }

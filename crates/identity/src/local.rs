@@ -54,6 +54,7 @@ pub fn actor(process: &LocalProcess) -> Actor {
         kind: ActorKind::Local,
         level: Level::Observed,
         provider: PROVIDER.to_owned(),
+        ..Actor::anonymous()
     }
 }
 

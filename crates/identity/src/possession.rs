@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::{Proof, Time};
+use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -15,6 +16,17 @@ use crate::presented::Presented;
 use crate::rejection::{Reason, Rejection};
 use crate::replay::{Memory, NotFresh, Replays, Use};
 use crate::strict_json::Object;
+
+/// Which tokens of a provider need a proof of possession of the key that they are bound to (`cnf`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofRule {
+    /// Those that are bound to a key; whoever has another one can use it.
+    #[default]
+    IfBound,
+    /// All: one that is bound to no key is refused.
+    Required,
+}
 
 /// The keys that a token is bound to (`cnf`, RFC 7800 section 3.1); possession of all of them must be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! It refuses to carry a token, a key or the value of a private claim.
 
 use event::Proof;
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::config::Algorithm;
@@ -28,6 +29,8 @@ pub enum Reason {
     LifetimeTooLong,
     /// A claim has the wrong JSON type or a value that no issuer should write.
     MalformedClaim,
+    /// A claim does not say what the provider's rules (`match`, or those of its profile) ask for.
+    MatchRuleFailed,
     /// Not exactly one `Authorization` header with a `Bearer` credential in it.
     MalformedHeader,
     /// Not three base64url parts holding JSON objects within the limits.
@@ -69,7 +72,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BindingMismatch,
         Self::CriticalHeader,
         Self::DuplicateKey,
@@ -81,6 +84,7 @@ impl Reason {
         Self::MalformedClaim,
         Self::MalformedHeader,
         Self::MalformedToken,
+        Self::MatchRuleFailed,
         Self::Missing,
         Self::MissingClaim,
         Self::NotYetValid,
@@ -114,6 +118,7 @@ impl Reason {
             Self::MalformedClaim => "malformed-claim",
             Self::MalformedHeader => "malformed-header",
             Self::MalformedToken => "malformed-token",
+            Self::MatchRuleFailed => "match-rule-failed",
             Self::Missing => "missing",
             Self::MissingClaim => "missing-claim",
             Self::NotYetValid => "not-yet-valid",
@@ -155,8 +160,14 @@ impl Reason {
                 "send exactly one `Authorization` header of the form `Bearer <token>` or `DPoP <token>`"
             }
             Self::MalformedToken => "credential is not a well-formed token",
+            Self::MatchRuleFailed => {
+                "token is genuine, but its issuer is trusted here for other callers only; the record of \
+                 this call says which claim is not as it must be"
+            }
             Self::Missing => "no credential; send an `Authorization: Bearer <token>` header",
-            Self::MissingClaim => "token lacks a required claim (`iss`, `sub`, `aud` and `exp`)",
+            Self::MissingClaim => {
+                "token lacks a required claim (`iss`, `sub`, `aud`, `exp`, or one that its platform writes)"
+            }
             Self::NotYetValid => "token is not valid yet; check the clocks",
             Self::ProofInvalid => {
                 "proof of possession is not valid for this request; make a new one for every request"
@@ -216,7 +227,7 @@ pub struct Details {
     /// Name of the trust provider that its issuer belongs to.
     pub provider: Option<String>,
     /// The header parameter or claim that did not fit.
-    pub attribute: Option<&'static str>,
+    pub attribute: Option<Cow<'static, str>>,
     /// What it should have been.
     pub expected: Option<String>,
     /// What it was; never the value of a private claim.
@@ -238,9 +249,9 @@ impl Rejection {
         Self { reason, details: Box::default() }
     }
 
-    pub(crate) fn at(reason: Reason, attribute: &'static str) -> Self {
+    pub(crate) fn at(reason: Reason, attribute: impl Into<Cow<'static, str>>) -> Self {
         let mut rejection = Self::new(reason);
-        rejection.details.attribute = Some(attribute);
+        rejection.details.attribute = Some(attribute.into());
         rejection
     }
 
@@ -265,7 +276,7 @@ impl Rejection {
         if self.details.proof != Some(Proof::Dpop) {
             return None;
         }
-        let error = match (self.reason, self.details.attribute) {
+        let error = match (self.reason, self.details.attribute.as_deref()) {
             (Reason::Missing, _) => "",
             (Reason::ProofInvalid | Reason::Replayed, _) | (Reason::ProofMissing, Some("dpop")) => {
                 "error=\"invalid_dpop_proof\", "
@@ -293,7 +304,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "caller not accepted: {}", self.reason)?;
         let named = [
-            ("at", self.details.attribute),
+            ("at", self.details.attribute.as_deref()),
             ("provider", self.details.provider.as_deref()),
             ("iss", self.details.iss.as_deref()),
             ("kid", self.details.kid.as_deref()),

@@ -91,7 +91,8 @@ impl Revocations {
         let issued = actor.chain.iter().find_map(|hop| hop.evidence.iat);
         actor.chain.iter().find(|hop| {
             let Some(iss) = &hop.evidence.iss else { return false };
-            let subject = Subject { iss: iss.clone(), sub: hop.id.clone() };
+            let sub = hop.evidence.sub.as_ref().unwrap_or(&hop.id);
+            let subject = Subject { iss: iss.clone(), sub: sub.clone() };
             active.get(&subject).is_some_and(|up_to| issued.is_none_or(|issued| issued <= *up_to))
         })
     }
@@ -160,6 +161,14 @@ mod tests {
         assert!(revoked(Some(99)).is_some(), "an older one takes nothing back");
         revocations.revoke(subject("agent"), at(200), at(200)).unwrap();
         assert_eq!(revoked(Some(150)).as_deref(), Some("agent"));
+        let mut job = actor(Some(150)).chain.to_vec();
+        job.truncate(1);
+        job[0].evidence.sub = Some("repo:o/r".to_owned());
+        let job = Actor { chain: job.into(), ..Actor::anonymous() };
+        revocations.revoke(subject("alice"), at(160), at(200)).unwrap();
+        assert_eq!(revocations.revoked(&job), None, "its issuer calls it otherwise");
+        revocations.revoke(subject("repo:o/r"), at(160), at(200)).unwrap();
+        assert!(revocations.revoked(&job).is_some());
         let other = Subject { iss: "https://other".to_owned(), sub: "bob".to_owned() };
         revocations.revoke(other, at(900), at(900)).unwrap();
         assert_eq!(revoked(Some(300)), None);

@@ -11,13 +11,14 @@ use crate::api_key::ApiKeys;
 use crate::bearer::{self, Credential, Scheme};
 use crate::cache::{TokenCache, Verified};
 use crate::claims::{self, Expected};
-use crate::config::{Algorithm, CallerKind, Config, Problem, ProofRule, ProviderConfig};
+use crate::config::{Algorithm, CallerKind, Config, Problem, ProviderConfig};
 use crate::digest::{Sha256, hex, sha256};
 use crate::fetch::{Access, UrlSource};
 use crate::jwt::{Header, Token};
 use crate::key_ring::{Found, KeyRing, NoKey, Pace};
-use crate::possession::{Binding, Possession, Shown};
+use crate::possession::{Binding, Possession, ProofRule, Shown};
 use crate::presented::Presented;
+use crate::profile::{Facts, Identity, Profile, Rules};
 use crate::rejection::{Details, Reason, Rejection, printable};
 use crate::revocation::Revocations;
 use crate::source::{FileSource, KeyError, KeySource};
@@ -109,7 +110,7 @@ impl Verifier {
         let Some(hop) = self.revocations.revoked(&actor) else { return Ok(actor) };
         let details = Details {
             provider: Some(actor.provider.clone()),
-            attribute: Some("sub"),
+            attribute: Some("sub".into()),
             actual: Some(printable(&hop.id)),
             iss: hop.evidence.iss.clone(),
             token_sha256: actor.chain.iter().find_map(|hop| hop.evidence.token_sha256.clone()),
@@ -231,8 +232,10 @@ impl Verifier {
         let binding = provider.binding(&token.claims)?;
         self.possession.check(&binding, shown, now)?;
         let exp = claimed.exp;
+        let identity = provider.identify(&token.claims, &claimed.sub)?;
         let from = Provenance {
             provider: &provider.name,
+            profile: provider.profile.name,
             kind: provider.kind,
             issuer,
             audience,
@@ -243,7 +246,7 @@ impl Verifier {
             token_sha256,
             proven: binding.proven(shown.request),
         };
-        let actor = actor::actor(&token.claims, claimed, &from)?;
+        let actor = actor::actor(&token.claims, claimed, identity, &from)?;
         let (audience, generation) = (audience.into(), found.generation);
         Ok(Verified { actor, binding, audience, provider: index, generation, at: now, exp })
     }
@@ -295,6 +298,8 @@ pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) issuer: String,
     kind: CallerKind,
+    profile: &'static Profile,
+    rules: Rules,
     algorithms: Vec<Algorithm>,
     typ: Vec<String>,
     expected: Expected,
@@ -304,22 +309,32 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn new(config: &ProviderConfig, audience: &str, source: Box<dyn KeySource>) -> Self {
-        let own = config.audience.as_str();
+        let profile = config.profile.profile();
         Self {
             name: config.name.clone(),
             issuer: config.issuer.clone(),
             kind: config.kind,
-            algorithms: config.algorithms.clone(),
-            typ: config.typ.clone(),
+            profile,
+            rules: Rules::new(profile, &config.rules),
+            algorithms: config.algorithms.clone().unwrap_or_else(|| profile.algorithms.to_vec()),
+            typ: config.typ.clone().unwrap_or_else(|| profile.types()),
             expected: Expected {
-                audience: Some(if own.is_empty() { audience } else { own }.to_owned())
+                audience: Some(config.audience(audience).to_owned())
                     .filter(|audience| !audience.is_empty()),
                 multiple_audiences: config.allow_multiple_audiences,
-                lifetime_max_s: config.token_lifetime_max_s,
+                lifetime_max_s: config.token_lifetime_max_s.unwrap_or(profile.lifetime_s),
             },
             proof: config.proof,
             keys: KeyRing::new(&config.name, source, Pace::of(config)),
         }
+    }
+
+    /// Whom the claims of a verified token name, if they are those of somebody whom this provider is trusted
+    /// for.
+    fn identify(&self, claims: &Object, subject: &str) -> Result<Identity, Rejection> {
+        let facts = Facts::read(self.profile, claims, subject)?;
+        self.rules.check(&facts, claims)?;
+        (self.profile.identify)(&facts)
     }
 
     pub(crate) fn algorithm(&self, header: &Header) -> Result<Algorithm, Rejection> {

@@ -95,6 +95,7 @@ fn actor() -> Actor {
         kind: ActorKind::Workload,
         level: Level::VerifiedBearer,
         provider: "github".to_owned(),
+        ..Actor::anonymous()
     }
 }
 

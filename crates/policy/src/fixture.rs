@@ -48,6 +48,7 @@ pub(crate) fn agent_for_a_person() -> Actor {
         kind: ActorKind::Workload,
         level: Level::VerifiedBearer,
         provider: "github".to_owned(),
+        ..Actor::anonymous()
     }
 }
 

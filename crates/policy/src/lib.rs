@@ -10,6 +10,7 @@ mod fixture;
 mod load;
 mod memory;
 mod needs;
+mod platform;
 mod problem;
 mod question;
 mod statement;
@@ -22,6 +23,7 @@ pub use bundle::{
 pub use check::{Report, check};
 pub use engine::{Change, Engine, Reload};
 pub use load::{Fingerprint, fingerprint};
+pub use platform::platform_attributes;
 pub use problem::{Problem, Severity};
 pub use question::{Context, NAMES_MAX, Request};
 pub use verdict::{Forbidden, Permit, Verdict};

@@ -58,7 +58,7 @@ impl Seen {
         for name in names {
             seen.word(name);
         }
-        seen.caller(&Caller::of(actor));
+        seen.caller(&Caller::of(actor, needs.platform));
         seen.context(context, needs);
         (seen.0.len() <= REQUEST_BYTES_MAX).then_some(seen)
     }
@@ -66,6 +66,7 @@ impl Seen {
     fn caller(&mut self, caller: &Caller<'_>) {
         let Caller { id, provider, kind, .. } = caller;
         let Caller { chain_depth, chain_level, development, level, human, issuer, .. } = caller;
+        let Caller { platform, .. } = caller;
         self.words([id, provider, kind_word(*kind)]);
         self.number(*chain_depth);
         self.number(rank(*chain_level));
@@ -73,6 +74,10 @@ impl Seen {
         self.number(*development);
         self.maybe(*human);
         self.maybe(*issuer);
+        self.maybe(platform.as_ref().map(|known| known.platform));
+        let values = platform.iter().flat_map(|known| &known.values);
+        self.number(values.clone().count());
+        values.for_each(|(attribute, value)| self.words([attribute.name, value]));
     }
 
     fn context(&mut self, context: Context<'_>, needs: Needs) {
@@ -171,11 +176,12 @@ mod tests {
     use crate::Context;
     use crate::fixture::{agent_for_a_person, bare, full, request, resource};
     use crate::needs::Needs;
+    use crate::platform::Wanted;
     use event::{Actor, Direction, HopRole, Level, MethodClass, Resource, ResourceKind, Transport};
-    use std::collections::HashSet;
+    use std::collections::{BTreeMap, HashSet};
     use std::sync::Arc;
 
-    const NEEDS: Needs = Needs { bytes: true, peer: true, time: false };
+    const NEEDS: Needs = Needs { bytes: true, peer: true, platform: Wanted::ALL, time: false };
 
     fn tool(name: &str) -> Resource {
         resource("tools/call", ResourceKind::Tool, &[name])
@@ -209,6 +215,15 @@ mod tests {
         let mut other_issuer = agent.clone();
         let last = Arc::make_mut(&mut other_issuer.chain).last_mut().unwrap();
         last.evidence.iss = Some("https://elsewhere.example".to_owned());
+        let of_platform = |pairs: &[(&str, &str)]| {
+            let required =
+                ["event_name", "repository", "repository_owner_id", "run_attempt", "run_id"];
+            let required = required.map(|name| (format!("github.{name}"), "1".to_owned()));
+            let pairs =
+                pairs.iter().map(|(name, value)| (format!("github.{name}"), (*value).to_owned()));
+            let attributes: BTreeMap<_, _> = required.into_iter().chain(pairs).collect();
+            Actor { attributes: attributes.into(), ..agent.clone() }
+        };
         let mut weaker = agent.clone();
         Arc::make_mut(&mut weaker.chain)[0].level = Level::None;
         for changed in [
@@ -220,6 +235,11 @@ mod tests {
             no_person,
             other_issuer,
             weaker,
+            of_platform(&[("repository_id", "74")]),
+            of_platform(&[("repository_id", "75")]),
+            of_platform(&[("repository_id", "74"), ("ref", "a")]),
+            of_platform(&[("repository_id", "74"), ("ref", "ab")]),
+            of_platform(&[("repository_id", "74"), ("sha", "a")]),
         ] {
             seen.push(to_server(&changed, &one, full()));
         }
@@ -245,7 +265,7 @@ mod tests {
     #[test]
     fn what_no_policy_looks_at_makes_no_difference() {
         let (agent, tool) = (agent_for_a_person(), tool("t"));
-        let needs = Needs { bytes: false, peer: false, time: false };
+        let needs = Needs { bytes: false, peer: false, platform: Wanted::NONE, time: false };
         let of = |context: Context<'_>| {
             Seen::of(&request(&agent, &tool, Direction::ToServer, context), needs).unwrap()
         };

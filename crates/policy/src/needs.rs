@@ -2,20 +2,23 @@
 //! a point in time for Cedar takes as long as evaluating ten policies, so it is done only for those that
 //! ask; and what no policy looks at need not be the same for a decision to be the same. It evaluates nothing.
 
+use crate::platform::{PLATFORMS, Wanted};
 use cedar_policy::PolicySet;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What must be in the context, or be the same for the same decision, beside the cheap values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) bytes: bool,
     pub(crate) peer: bool,
+    pub(crate) platform: Wanted,
     pub(crate) time: bool,
 }
 
 impl Needs {
-    pub(crate) const ALL: Self = Self { bytes: true, peer: true, time: true };
-    const NONE: Self = Self { bytes: false, peer: false, time: false };
+    pub(crate) const ALL: Self =
+        Self { bytes: true, peer: true, platform: Wanted::ALL, time: true };
+    const NONE: Self = Self { bytes: false, peer: false, platform: Wanted::NONE, time: false };
 
     /// What the policies mention. When in doubt, everything: a value that is not there would be an
     /// evaluation error.
@@ -45,13 +48,41 @@ impl Needs {
                     self.peer |= attribute == "peer";
                     self.time |= attribute == "time";
                 } else {
+                    self.look_at_platform(fields);
                     fields.values().for_each(|value| self.look(value));
                 }
             }
-            Value::Array(values) => values.iter().for_each(|value| self.look(value)),
+            Value::Array(values) => {
+                values.iter().filter_map(accessed).for_each(|name| self.platform.whole(name));
+                values.iter().for_each(|value| self.look(value));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
+}
+
+impl Needs {
+    /// The same for platforms: whoever reads `principal.github.ref` writes both names, one as the `attr` of an
+    /// access to the other. A record that is used in any other way is needed whole.
+    fn look_at_platform(&mut self, fields: &Map<String, Value>) {
+        if let Some(Value::String(attribute)) = fields.get("attr") {
+            self.platform.platform(attribute);
+            self.platform.attribute(attribute);
+        }
+        let is_step = fields.contains_key("attr");
+        for (name, value) in fields {
+            let inner = if is_step && name == "left" { None } else { accessed(value) };
+            if let Some(platform) = inner {
+                self.platform.whole(platform);
+            }
+        }
+    }
+}
+
+/// The platform whose record an expression is, if it is one.
+fn accessed(node: &Value) -> Option<&'static str> {
+    let attribute = node.get(".")?.get("attr")?.as_str()?;
+    PLATFORMS.iter().map(|platform| platform.name).find(|name| *name == attribute)
 }
 
 fn is_context(node: &Value) -> bool {
@@ -61,11 +92,23 @@ fn is_context(node: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Needs;
+    use crate::platform::Wanted;
 
     #[test]
     fn only_what_is_mentioned_is_needed() {
         let (none, all) = (Needs::NONE, Needs::ALL);
         let bytes = Needs { bytes: true, ..none };
+        let platform = |mark: &dyn Fn(&mut Wanted)| {
+            let mut platform = Wanted::NONE;
+            mark(&mut platform);
+            Needs { platform, ..none }
+        };
+        let github = platform(&|wanted| wanted.platform("github"));
+        let reference = platform(&|wanted| {
+            wanted.platform("github");
+            wanted.attribute("ref");
+        });
+        let whole = platform(&|wanted| wanted.whole("github"));
         let peer = Needs { peer: true, ..none };
         let time = Needs { time: true, ..none };
         for (condition, expected) in [
@@ -88,6 +131,15 @@ mod tests {
             ("context == {}", all),
             ("{time: context} == 1", all),
             ("context has session && context.session.time", none),
+            ("principal has github", github),
+            ("principal has github && principal.github.ref == \"x\"", reference),
+            ("principal has github.ref && principal[\"github\"][\"ref\"] like \"x*\"", reference),
+            ("(if true then principal else principal).github.ref == \"x\"", reference),
+            ("{a: principal}.a.github.ref == \"x\"", reference),
+            ("principal.github == {ref: \"x\"}", whole),
+            ("[principal.github].contains({})", whole),
+            ("{a: principal.github}.a.ref == \"x\"", whole),
+            ("(if true then principal.github else principal.github).ref == \"x\"", whole),
         ] {
             let text = format!("permit (principal, action, resource) unless {{ {condition} }};");
             let unneeded = "forbid (principal, action, resource) when { context.session };";

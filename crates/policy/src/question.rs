@@ -2,6 +2,7 @@
 //! fits the schema by construction. It evaluates nothing and knows no protocol beyond method names.
 
 use crate::needs::Needs;
+use crate::platform::{Known, Wanted};
 use crate::vocabulary::{Action, Name, Vocabulary, text};
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
 use event::{
@@ -97,11 +98,12 @@ pub(crate) struct Caller<'a> {
     pub(crate) level: Level,
     pub(crate) human: Option<&'a str>,
     pub(crate) issuer: Option<&'a str>,
+    pub(crate) platform: Option<Known<'a>>,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn of(actor: &'a Actor) -> Self {
-        let Actor { chain, development, id, kind, level, provider } = actor;
+    pub(crate) fn of(actor: &'a Actor, wanted: Wanted) -> Self {
+        let Actor { attributes, chain, development, id, kind, level, profile: _, provider } = actor;
         let human = chain
             .iter()
             .rev()
@@ -116,6 +118,7 @@ impl<'a> Caller<'a> {
             level: *level,
             human: human.map(|hop| hop.id.as_str()),
             issuer: chain.last().and_then(|hop| hop.evidence.iss.as_deref()),
+            platform: wanted.of(attributes),
         }
     }
 }
@@ -131,7 +134,7 @@ impl Question {
         check_names(request)?;
         let action = words.action(request.direction, &resource.method);
         let context = context(needs, request)?;
-        let principal = principal(words, request)?;
+        let principal = principal(words, needs, request)?;
         let mut question = Self {
             principal: principal.uid(),
             action: action.uid.clone(),
@@ -173,20 +176,19 @@ fn check_names(request: &Request<'_>) -> Result<(), Misfit> {
     Ok(())
 }
 
-fn principal(words: &Vocabulary, request: &Request<'_>) -> Result<Entity, Misfit> {
+fn principal(words: &Vocabulary, needs: Needs, request: &Request<'_>) -> Result<Entity, Misfit> {
     let actor = request.actor;
     match (request.direction, actor.kind) {
         (Direction::ToClient, ActorKind::Server) => server(words, &actor.id),
         (Direction::ToClient, _) => Err(Misfit::Direction("client")),
         (Direction::ToServer, ActorKind::Server) => Err(Misfit::Direction("server")),
-        (Direction::ToServer, kind) => caller(words, actor, kind),
+        (Direction::ToServer, _) => caller(words, &Caller::of(actor, needs.platform)),
     }
 }
 
-fn caller(words: &Vocabulary, actor: &Actor, kind: ActorKind) -> Result<Entity, Misfit> {
-    let Caller {
-        id, provider, chain_depth, chain_level, development, level, human, issuer, ..
-    } = Caller::of(actor);
+fn caller(words: &Vocabulary, caller: &Caller<'_>) -> Result<Entity, Misfit> {
+    let Caller { id, provider, kind, chain_depth, chain_level, .. } = *caller;
+    let Caller { development, level, human, issuer, ref platform, .. } = *caller;
     let uid = match kind {
         ActorKind::Anonymous => ANONYMOUS.to_owned(),
         _ => format!("{provider}/{id}"),
@@ -203,6 +205,8 @@ fn caller(words: &Vocabulary, actor: &Actor, kind: ActorKind) -> Result<Entity, 
     ]);
     attributes.extend(human.map(|human| ("human".to_owned(), text(human))));
     attributes.extend(issuer.map(|issuer| ("issuer".to_owned(), text(issuer))));
+    let record = platform.as_ref().and_then(|known| Some((known.platform, known.record()?)));
+    attributes.extend(record.map(|(name, record)| (name.to_owned(), record)));
     let mut parents = HashSet::new();
     if kind != ActorKind::Anonymous && !provider.is_empty() {
         parents.insert(words.uid(Name::Provider, provider));

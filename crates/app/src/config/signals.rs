@@ -65,7 +65,7 @@ impl Checker<'_> {
             allow_insecure_loopback: written.allow_insecure_loopback,
             allow_private_addresses: written.allow_private_addresses,
             // RFC 8417 section 2.3: told apart from other tokens by its type.
-            typ: vec!["secevent+jwt".to_owned()],
+            typ: Some(vec!["secevent+jwt".to_owned()]),
             ..ProviderConfig::default()
         };
         for problem in statement::problems(&provider) {

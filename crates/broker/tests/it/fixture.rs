@@ -116,11 +116,11 @@ pub(crate) fn borrower(id: &str, proof: Option<Time>) -> Borrower {
         Hop { evidence, id: id.to_owned(), level: Level::VerifiedBearer, role: HopRole::Workload };
     let actor = Actor {
         chain: [hop].into(),
-        development: false,
         id: id.to_owned(),
         kind: ActorKind::Workload,
         level: Level::VerifiedBearer,
         provider: "ci".to_owned(),
+        ..Actor::anonymous()
     };
     Borrower { call: call(7), actor, policy_set: "sha256:aa".to_owned() }
 }

@@ -35,6 +35,7 @@ fn actor(text: &str) -> Actor {
         keys_fetched: Some(Time::from_unix_us(1_795_336_600_000_000)),
         kid: Some("k1".to_owned()),
         kind: EvidenceKind::Jwt,
+        sub: None,
         token_sha256: Some("00ff".to_owned()),
         ..Evidence::new(EvidenceKind::Jwt)
     };
@@ -51,6 +52,7 @@ fn actor(text: &str) -> Actor {
         kind: ActorKind::Workload,
         level: Level::VerifiedBearer,
         provider: "ci".to_owned(),
+        ..Actor::anonymous()
     }
 }
 
@@ -284,6 +286,25 @@ fn with_credentials(text: &str) -> Vec<Event> {
     events
 }
 
+/// What came after reports: what a platform says of the actor, and why a credential was not accepted.
+fn with_attributes(text: &str) -> Vec<Event> {
+    let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let attributes = pairs(&[("github.repository_id", "74"), ("github.ref", text)]);
+    let actor = Actor {
+        attributes: attributes.into(),
+        profile: "github-actions".to_owned(),
+        ..actor(text)
+    };
+    let asked = every_kind(text).into_iter().filter(|event| event.kind == Kind::CallAsked);
+    let asked = asked.map(|event| Event { actor: Some(actor.clone()), ..event });
+    let refused = every_kind(text).into_iter().filter(|event| event.kind == Kind::CallRefused);
+    let details = pairs(&[("attribute", "repository_id"), ("actual", text), ("expected", "74")]);
+    let refused = refused.map(|event| Event { details: details.clone(), ..event });
+    asked.chain(refused).collect()
+}
+
 fn lines(events: &[Event]) -> String {
     events.iter().map(|e| String::from_utf8(e.encode().unwrap()).unwrap() + "\n").collect()
 }
@@ -350,6 +371,11 @@ fn bytes_of_credentials_never_change() {
 #[test]
 fn bytes_of_proofs_never_change() {
     check_golden("tests/golden/events-v1-proofs.jsonl", &with_proofs(AWKWARD));
+}
+
+#[test]
+fn bytes_of_attributes_never_change() {
+    check_golden("tests/golden/events-v1-attributes.jsonl", &with_attributes(AWKWARD));
 }
 
 const AWKWARD: &str = "agent \"ünïcode\" \u{1}\u{7f}\n€";
@@ -423,7 +449,8 @@ fn bounded_cuts_at_characters_and_says_so() {
 proptest! {
     #[test]
     fn encoding_is_canonical_and_reads_back(text in "\\PC{0,20}|[\\x00-\\x7f]{0,20}|.{0,8}") {
-        for event in every_kind(&text).into_iter().chain(in_sequence(&text)).chain(with_credentials(&text)) {
+        let events = every_kind(&text).into_iter().chain(in_sequence(&text));
+        for event in events.chain(with_credentials(&text)).chain(with_attributes(&text)) {
             let bytes = event.encode().unwrap();
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             prop_assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), bytes.clone());

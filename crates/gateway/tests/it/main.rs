@@ -27,6 +27,7 @@ mod floods;
 mod headers;
 mod hostile;
 mod http2;
+mod identities;
 mod inventory;
 mod limits;
 mod messages;

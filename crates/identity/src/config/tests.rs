@@ -27,6 +27,8 @@ fn a_full_configuration_is_read() {
         token_cache_ttl_s = 60
         [[provider]]
         name = "ci"
+        profile = "github-actions"
+        match = { repository_owner_id = "65", ref = ["refs/heads/main", "refs/heads/next"] }
         issuer = "https://token.actions.githubusercontent.com"
         jwks_url = "https://token.actions.githubusercontent.com/.well-known/jwks"
         algorithms = ["RS256"]
@@ -43,7 +45,7 @@ fn a_full_configuration_is_read() {
     "#;
     let config: Config = toml::from_str(text).unwrap();
     assert_eq!(config.check(), Vec::new());
-    assert_eq!(config.provider[0].algorithms, [Algorithm::Rs256]);
+    assert_eq!(config.provider[0].algorithms, Some(vec![Algorithm::Rs256]));
     assert_eq!(config.provider[1].kind, CallerKind::Human);
     assert!(!format!("{config:?}").contains("ba7816"));
 }
@@ -75,16 +77,16 @@ fn each_mistake_has_its_place() {
     check(|p| p.name = "a b".to_owned(), "name");
     check(|p| p.name = "n".repeat(65), "name");
     check(|p| p.issuer.clear(), "issuer");
-    check(|p| p.algorithms.clear(), "algorithms");
+    check(|p| p.algorithms = Some(Vec::new()), "algorithms");
     check(|p| p.jwks_url = None, "jwks_url");
     check(|p| p.jwks_file = Some("keys.json".into()), "jwks_file");
-    check(|p| p.typ.clear(), "typ");
-    check(|p| p.typ.push("WIT+jwt".to_owned()), "typ");
+    check(|p| p.typ = Some(Vec::new()), "typ");
+    check(|p| p.typ = Some(vec!["WIT+jwt".to_owned()]), "typ");
     check(|p| p.refresh_interval_min_s = 0, "refresh_interval_min_s");
     check(|p| p.refresh_interval_s = 10, "refresh_interval_s");
     check(|p| p.stale_max_s = 299, "stale_max_s");
-    check(|p| p.token_lifetime_max_s = 0, "token_lifetime_max_s");
-    check(|p| p.token_lifetime_max_s = 1_000_000, "token_lifetime_max_s");
+    check(|p| p.token_lifetime_max_s = Some(0), "token_lifetime_max_s");
+    check(|p| p.token_lifetime_max_s = Some(1_000_000), "token_lifetime_max_s");
 }
 
 #[test]
@@ -186,7 +188,7 @@ fn all_mistakes_are_reported_at_once() {
         "#,
     )
     .unwrap();
-    broken.provider = vec![provider(), ProviderConfig { typ: Vec::new(), ..provider() }];
+    broken.provider = vec![provider(), ProviderConfig { typ: Some(Vec::new()), ..provider() }];
     assert_eq!(
         paths(&broken),
         [

@@ -102,7 +102,7 @@ fn switches_of_a_provider() {
     assert!(own.present(&good(&own.issuer)).is_err());
     assert!(own.present(&own.issuer.token("s", "own", now(), 60).unwrap()).is_ok());
 
-    let strict = Scene::with(ProviderConfig { typ: vec!["at+jwt".to_owned()], ..provider() });
+    let strict = Scene::with(ProviderConfig { typ: Some(vec!["at+jwt".to_owned()]), ..provider() });
     assert!(strict.present(&good(&strict.issuer)).is_err());
     let untyped = strict.issuer.sign(&header("ES256", "k1"), &claims().to_string()).unwrap();
     assert!(strict.present(&untyped).is_err());
@@ -170,7 +170,7 @@ fn every_family_of_algorithms() {
         json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": text(ed.public_key().as_ref())}),
         json!({"kty": "oct", "k": text(b"secret"), "kid": "oct"}),
     ]);
-    let provider = ProviderConfig { algorithms: Algorithm::ALL.to_vec(), ..provider() };
+    let provider = ProviderConfig { algorithms: Some(Algorithm::ALL.to_vec()), ..provider() };
     let verifier = verifier(&config(provider), &Scripted::new(Ok(keys)));
 
     let sign_rsa = |encoding: &'static dyn RsaEncoding, message: &[u8]| {

@@ -2,7 +2,7 @@
 //! attack; every one differs from a good token in one thing only.
 
 use crate::fixture::{
-    AUDIENCE, ISSUER, NOW_S, Scene, block_on, config, good, now, present, provider, show,
+    AUDIENCE, ISSUER, NOW_S, Scene, attribute, block_on, config, good, now, present, provider, show,
 };
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -34,7 +34,7 @@ fn header(changes: &Value) -> String {
 /// What the record says of a signed token with this header and these claims.
 fn reason(scene: &Scene, header: &str, claims: &str) -> (Reason, Option<&'static str>) {
     let rejection = scene.present(&scene.issuer.sign(header, claims).unwrap()).unwrap_err();
-    (rejection.reason, rejection.details.attribute)
+    (rejection.reason, attribute(&rejection))
 }
 
 #[test]

@@ -6,6 +6,7 @@ use identity::{
     Config, KeyError, KeySource, Loading, Presented, ProviderConfig, Rejection, Verifier,
 };
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -82,7 +83,7 @@ pub(crate) fn provider() -> ProviderConfig {
         name: "ci".to_owned(),
         issuer: ISSUER.to_owned(),
         jwks_url: Some("https://issuer.example/jwks".to_owned()),
-        token_lifetime_max_s: 3_600,
+        token_lifetime_max_s: Some(3_600),
         ..ProviderConfig::default()
     }
 }
@@ -125,6 +126,15 @@ pub(crate) async fn show(
     now: Time,
 ) -> Result<Actor, Rejection> {
     verifier.verify(&Presented { authorization, ..Presented::default() }, now).await
+}
+
+/// The header parameter or registered claim that did not fit.
+pub(crate) fn attribute(rejection: &Rejection) -> Option<&'static str> {
+    match rejection.details.attribute {
+        Some(Cow::Borrowed(name)) => Some(name),
+        // Only rules that an operator writes have names of their own.
+        Some(Cow::Owned(_)) | None => None,
+    }
 }
 
 /// One issuer `k1`, its source and a verifier that trusts it.

@@ -7,6 +7,7 @@ mod attacks;
 mod fixture;
 mod keys;
 mod laws;
+mod profiles;
 mod proofs;
 mod secrets;
 mod web;

@@ -51,7 +51,7 @@ fn rejections_show_issuer_key_id_and_algorithm_at_most() {
         // The record holds an audience or a type at most, and never the credential.
         let actual = rejection.details.actual.clone().unwrap_or_default();
         assert!(!actual.contains(&token) && !actual.contains("email"), "{actual}");
-        let private = !matches!(rejection.details.attribute, Some("aud" | "typ"));
+        let private = !matches!(rejection.details.attribute.as_deref(), Some("aud" | "typ"));
         assert!(!(private && actual.contains(CANARY)), "{rejection}: {actual}");
     }
 }

@@ -60,7 +60,7 @@ impl Scene {
         let config = ProviderConfig {
             name: "idp".to_owned(),
             issuer: IDP.to_owned(),
-            typ: vec!["secevent+jwt".to_owned()],
+            typ: Some(vec!["secevent+jwt".to_owned()]),
             ..ProviderConfig::default()
         };
         let transmitter = Transmitter {
