@@ -69,7 +69,13 @@ impl Checker<'_> {
             ..ProviderConfig::default()
         };
         for problem in statement::problems(&provider) {
-            self.wrong(&format!("{path}.{}", problem.path), &problem.problem);
+            let text = match problem.path.as_str() {
+                "audience" => {
+                    "write what `aud` of its tokens names: what you gave it for this gateway"
+                }
+                _ => &problem.problem,
+            };
+            self.wrong(&format!("{path}.{}", problem.path), text);
         }
         let speaks_for = match written.speaks_for {
             Some(issuers) => issuers,
